@@ -1,0 +1,4 @@
+//! Pipes: narrow contracts over real parts. What a service knows of Postgres, a cache, a log or a disk is here.
+
+pub mod crypto;
+pub mod postgres;

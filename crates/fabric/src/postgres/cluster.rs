@@ -1,0 +1,406 @@
+//! The server as its administrator sees it: databases and roles, nothing else.
+
+use std::sync::Arc;
+
+use kernel::SandboxName;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::sync::Mutex;
+
+use super::{fault::is_lost_connection, pool::single, scram::verifier};
+use crate::crypto::RootKey;
+
+/// A Postgres server, embedded or external, reached as the administrator.
+#[derive(Clone)]
+pub struct Cluster {
+    admin: PgConnectOptions,
+    /// One connection: databases are made one after the other anyway.
+    connection: Arc<Mutex<Option<PgConnection>>>,
+}
+
+/// Why the server can't be used or did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Too old.
+    #[error("the Postgres server is version {0}; at least version 15 is needed: upgrade it, or leave DATABASE_URL unset to use the embedded one")]
+    TooOld(String),
+    /// The administrator lacks a right.
+    #[error(
+        "the user of DATABASE_URL may not create {0}: grant it (ALTER ROLE … CREATEDB CREATEROLE), or set \
+         KERNEL_SANDBOX_MODE=single to use this one database"
+    )]
+    MayNot(&'static str),
+    /// Somebody else's database of that name.
+    #[error("the database {0} exists and is not ours: it is left alone; rename it, or use another server")]
+    NotOurs(String),
+    /// The server said no.
+    #[error("Postgres: {0}")]
+    Server(#[from] sqlx::Error),
+}
+
+/// The logins of one sandbox. Their passwords are derived from the sandbox's key, so none is stored.
+#[derive(Clone)]
+pub struct Logins {
+    sandbox: String,
+    key: RootKey,
+}
+
+/// What a login may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// Migrations of the kernel.
+    Owner,
+    /// Services, for a tenant.
+    App,
+    /// Services, across tenants.
+    System,
+    /// data-layer.
+    Data,
+    /// Reading for a person, by `psql-url`.
+    Reader,
+}
+
+impl Login {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Owner, Self::App, Self::System, Self::Data, Self::Reader];
+
+    /// The fixed role whose member it is.
+    fn group(self) -> &'static str {
+        match self {
+            Self::Owner => "pk_owner",
+            Self::App => "pk_app",
+            Self::System => "pk_system",
+            Self::Data => "pk_data",
+            Self::Reader => "pk_reader",
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::App => "app",
+            Self::System => "system",
+            Self::Data => "data",
+            Self::Reader => "reader",
+        }
+    }
+}
+
+impl Logins {
+    /// The logins of `sandbox`, whose root key is `key`.
+    pub fn new(sandbox: &SandboxName, key: RootKey) -> Self {
+        Self { sandbox: sandbox.to_string(), key }
+    }
+
+    /// The logins of the control database.
+    pub fn control(key: RootKey) -> Self {
+        Self { sandbox: "_control".to_owned(), key }
+    }
+
+    /// The role's name.
+    pub fn name(&self, login: Login) -> String {
+        format!("pk_{}.{}", self.sandbox, login.suffix())
+    }
+
+    /// The role's password.
+    pub fn password(&self, login: Login) -> String {
+        self.key.derive(&["login", login.suffix()]).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+
+    /// How to reach `database` as `login`, on the server that `admin` names.
+    pub fn options(&self, cluster: &Cluster, login: Login, database: &str) -> PgConnectOptions {
+        cluster
+            .admin
+            .clone()
+            .username(&self.name(login))
+            .password(&self.password(login))
+            .database(database)
+            .application_name("platform-kernel")
+    }
+}
+
+/// The name of the template database of a kind (`empty`, `demo`), of this version of the schema.
+pub fn template_database(kind: &str, fingerprint: &str) -> String {
+    format!("pk__{kind}_{fingerprint}")
+}
+
+/// The fixed roles: owners and grantees of everything, so that a copy of a database needs no re-owning.
+const GROUPS: [&str; 5] = ["pk_owner", "pk_app", "pk_system", "pk_data", "pk_reader"];
+
+impl Cluster {
+    /// A server; nothing is opened yet.
+    pub fn new(admin: PgConnectOptions) -> Self {
+        Self { admin, connection: Arc::default() }
+    }
+
+    /// The administrator's options, for a database.
+    pub fn admin_options(&self, database: &str) -> PgConnectOptions {
+        self.admin.clone().database(database)
+    }
+
+    /// Checks version and rights, and makes the fixed roles where they are missing.
+    ///
+    /// # Errors
+    /// [`ClusterError::TooOld`], [`ClusterError::MayNot`], or what the server says.
+    pub async fn prepare(&self) -> Result<(), ClusterError> {
+        let (number, version, creates_databases, creates_roles, superuser): (i32, String, bool, bool, bool) = self
+            .ask(
+                "select current_setting('server_version_num')::int, current_setting('server_version'),
+                        rolcreatedb, rolcreaterole, rolsuper
+                 from pg_roles where rolname = current_user",
+            )
+            .await?;
+        if number < 150_000 {
+            return Err(ClusterError::TooOld(version));
+        }
+        if !superuser && !creates_databases {
+            return Err(ClusterError::MayNot("databases"));
+        }
+        if !superuser && !creates_roles {
+            return Err(ClusterError::MayNot("roles"));
+        }
+        let missing: Vec<String> = {
+            let (names,): (Vec<String>,) = self
+                .ask(
+                    "select coalesce(array_agg(g), '{}') from unnest(array['pk_owner','pk_app','pk_system','pk_data',
+                     'pk_reader']) g where not exists (select 1 from pg_roles where rolname = g)",
+                )
+                .await?;
+            names
+        };
+        for group in GROUPS.into_iter().filter(|group| missing.iter().any(|name| name == group)) {
+            self.run(&format!(
+                "create role {group} nologin noinherit nosuperuser nocreatedb nocreaterole nobypassrls; \
+                 grant {group} to current_user"
+            ))
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a database, empty or as a copy; nobody but its logins may connect.
+    ///
+    /// # Errors
+    /// What the server says; a template that is in use is one of them.
+    pub async fn create_database(&self, name: &str, template: Option<&str>) -> Result<(), ClusterError> {
+        let template = template.unwrap_or("template0");
+        self.run(&format!("create database {} template {} owner pk_owner", quoted(name), quoted(template))).await?;
+        self.run(&format!("revoke all on database {} from public", quoted(name))).await
+    }
+
+    /// Removes a database with all sessions on it; nothing happens if it is not there.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn drop_database(&self, name: &str) -> Result<(), ClusterError> {
+        self.run(&format!("drop database if exists {} with (force)", quoted(name))).await
+    }
+
+    /// Gives a database another name.
+    ///
+    /// # Errors
+    /// What the server says; sessions on it are one reason.
+    pub async fn rename_database(&self, from: &str, to: &str) -> Result<(), ClusterError> {
+        self.run(&format!("alter database {} rename to {}", quoted(from), quoted(to))).await
+    }
+
+    /// Ends every session on a database, so that it can be copied.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn end_sessions(&self, name: &str) -> Result<(), ClusterError> {
+        self.run(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = {} and pid <> pg_backend_pid()",
+            literal(name)
+        ))
+        .await
+    }
+
+    /// The databases whose names start with `prefix`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn databases(&self, prefix: &str) -> Result<Vec<String>, ClusterError> {
+        let (names,): (Vec<String>,) = self
+            .ask(&format!(
+                "select coalesce(array_agg(datname::text order by datname), '{{}}') from pg_database \
+                 where starts_with(datname, {})",
+                literal(prefix)
+            ))
+            .await?;
+        Ok(names)
+    }
+
+    /// The roles whose names start with `prefix`.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn roles(&self, prefix: &str) -> Result<Vec<String>, ClusterError> {
+        let (names,): (Vec<String>,) = self
+            .ask(&format!(
+                "select coalesce(array_agg(rolname::text order by rolname), '{{}}') from pg_roles \
+                 where starts_with(rolname, {})",
+                literal(prefix)
+            ))
+            .await?;
+        Ok(names)
+    }
+
+    /// Makes the logins of a sandbox (or gives existing ones their password again) and lets them, and no one else, into
+    /// its database.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn let_in(&self, logins: &Logins, database: &str) -> Result<(), ClusterError> {
+        let names = Login::ALL.map(|login| literal(&logins.name(login))).join(",");
+        let (present,): (Vec<String>,) = self
+            .ask(&format!("select coalesce(array_agg(rolname::text), '{{}}') from pg_roles where rolname in ({names})"))
+            .await?;
+        let mut batch = String::new();
+        for login in Login::ALL {
+            let name = logins.name(login);
+            let verb = if present.contains(&name) { "alter" } else { "create" };
+            batch += &format!(
+                "{verb} role {role} login inherit nosuperuser nocreatedb nocreaterole password {password};",
+                role = quoted(&name),
+                password = literal(&verifier(&logins.password(login))),
+            );
+            if verb == "create" {
+                batch += &format!("grant {} to {};", login.group(), quoted(&name));
+            }
+            if login == Login::Owner {
+                batch += &format!("alter role {} set role = 'pk_owner';", quoted(&name));
+            }
+            batch += &format!("grant connect on database {} to {};", quoted(database), quoted(&name));
+        }
+        self.run(&batch).await
+    }
+
+    /// Makes a login that acts as the module's own role (made on first use), for the time of its migrations.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn module_login(&self, database: &str, slug: &str) -> Result<PgConnectOptions, ClusterError> {
+        let group = format!("pk_mod_{slug}");
+        let name = format!("pk__migrate.{:016x}", rand::random::<u64>());
+        let password: [u8; 32] = rand::random();
+        let password = password.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        self.module_role(slug).await?;
+        self.run(&format!(
+            "create role {name} login inherit password {secret}; grant {group} to {name}; \
+             alter role {name} set role = {group}; grant connect on database {database} to {name}",
+            secret = literal(&verifier(&password)),
+            group = quoted(&group),
+            name = quoted(&name),
+            database = quoted(database),
+        ))
+        .await?;
+        Ok(self.admin.clone().username(&name).password(&password).database(database))
+    }
+
+    /// Makes the fixed role that owns the tables of a module, if it is not there.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn module_role(&self, slug: &str) -> Result<(), ClusterError> {
+        let group = format!("pk_mod_{slug}");
+        let (exists,): (bool,) = self
+            .ask(&format!("select exists (select 1 from pg_roles where rolname = {})", literal(&group)))
+            .await?;
+        if exists {
+            return Ok(());
+        }
+        self.run(&format!(
+            "create role {group} nologin nosuperuser nocreatedb nocreaterole nobypassrls; \
+             grant {group} to pk_owner",
+            group = quoted(&group)
+        ))
+        .await
+    }
+
+    /// Removes a login made by [`Cluster::module_login`].
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn drop_module_login(&self, login: &PgConnectOptions) -> Result<(), ClusterError> {
+        let name = quoted(login.get_username());
+        let database = quoted(login.get_database().unwrap_or("postgres"));
+        self.run(&format!("revoke connect on database {database} from {name}; drop role {name}")).await
+    }
+
+    /// Removes the logins of a sandbox whose database is gone.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn drop_logins(&self, logins: &Logins) -> Result<(), ClusterError> {
+        let names = Login::ALL.map(|login| quoted(&logins.name(login))).join(", ");
+        self.run(&format!("drop role if exists {names}")).await
+    }
+
+    /// Runs statements of our own making; names in them are quoted by this file.
+    async fn run(&self, statements: &str) -> Result<(), ClusterError> {
+        let mut held = self.connection.lock().await;
+        let mut first = true;
+        loop {
+            let connection = match held.take() {
+                Some(connection) => connection,
+                None => single(&self.admin).await?,
+            };
+            let mut connection = connection;
+            match sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await {
+                Ok(_) => {
+                    *held = Some(connection);
+                    return Ok(());
+                }
+                Err(error) if first && is_lost_connection(&error) => first = false,
+                Err(error) => {
+                    if !is_lost_connection(&error) {
+                        *held = Some(connection);
+                    }
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    async fn ask<R>(&self, question: &str) -> Result<R, ClusterError>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+    {
+        let mut held = self.connection.lock().await;
+        if let Some(mut connection) = held.take() {
+            match sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(&mut connection).await {
+                Ok(row) => {
+                    *held = Some(connection);
+                    return Ok(row);
+                }
+                Err(error) if is_lost_connection(&error) => {}
+                Err(error) => {
+                    *held = Some(connection);
+                    return Err(error.into());
+                }
+            }
+        }
+        let mut connection = single(&self.admin).await?;
+        let row =
+            sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(&mut connection).await?;
+        *held = Some(connection);
+        Ok(row)
+    }
+
+    /// Closes the administrator's connection.
+    pub async fn close(&self) {
+        if let Some(connection) = self.connection.lock().await.take() {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+/// An identifier, quoted.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

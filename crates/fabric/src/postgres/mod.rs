@@ -1,0 +1,36 @@
+//! Postgres: the only place that opens connections.
+//!
+//! A [`Database`] is one sandbox's data. Work for a tenant goes through [`Database::tenant`], whose connection is bound
+//! to the tenant of the [`kernel::Ctx`] before the caller gets it; work across tenants goes through
+//! [`Database::system`], with a [`Reason`] from a short list. Several statements that belong together run in a [`Tx`],
+//! which also carries events, audit records, reservations and the answer of a repeatable request.
+
+mod audit;
+mod cluster;
+mod database;
+mod event;
+mod fault;
+mod migrate;
+mod pool;
+mod query;
+mod scram;
+mod statement;
+mod tx;
+
+pub use audit::Audit;
+pub use cluster::{Cluster, ClusterError, Login, Logins, template_database};
+pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
+pub use event::Event;
+pub use fault::{fault, is_lost_connection, violated};
+pub use migrate::{Migration, MigrationError, Migrations};
+pub use pool::Budget;
+pub use query::Query;
+pub use statement::{STATEMENTS, Statement};
+pub use tx::Tx;
+
+/// For `#[derive(FromRow)]`, JSON columns and hand-written rows.
+pub use sqlx::{FromRow, postgres::PgConnectOptions, types::Json};
+
+/// Not for use by hand: what [`crate::sql`] expands to.
+#[doc(hidden)]
+pub use inventory;

@@ -1,0 +1,320 @@
+use std::{fmt, time::Instant};
+
+use bytes::Bytes;
+use kernel::{Ctx, Error, Result, Slug, TenantId};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sqlx::{SqlSafeStr, TransactionManager, postgres::PgTransactionManager};
+use uuid::Uuid;
+
+use super::{
+    audit::Audit,
+    database::Handle,
+    event::Event,
+    fault::is_lost_connection,
+    pool::Checked,
+    query::{Query, Target, composed, settle, within},
+};
+
+/// Several statements that happen together or not at all, with the events and audit records that tell of them.
+///
+/// Dropped without [`Tx::commit`] it is rolled back. It never crosses a Link.
+pub struct Tx {
+    handle: Handle,
+    checked: Option<Checked>,
+    events: Vec<Value>,
+    audits: Vec<Value>,
+    request: Option<OpenRequest>,
+}
+
+/// A request that may be repeated and is running now.
+struct OpenRequest {
+    caller: String,
+    key: Uuid,
+    fingerprint: [u8; 32],
+}
+
+type Manager = PgTransactionManager;
+
+impl Tx {
+    pub(super) async fn begin(handle: Handle) -> Result<Self> {
+        let checked = match open(&handle).await {
+            Err(Begun::Lost) => open(&handle).await.map_err(Begun::into_error)?,
+            other => other.map_err(Begun::into_error)?,
+        };
+        let mut tx = Self { handle, checked: Some(checked), events: Vec::new(), audits: Vec::new(), request: None };
+        tx.open_request().await?;
+        Ok(tx)
+    }
+
+    async fn open_request(&mut self) -> Result<()> {
+        let cx = self.cx().clone();
+        let Some(idempotency) = cx.idempotency() else { return Ok(()) };
+        let tenant = cx.tenant().map(|id| id.to_string()).unwrap_or_default();
+        let request = OpenRequest {
+            caller: format!("{tenant}/{}", cx.actor().name()),
+            key: idempotency.key,
+            fingerprint: idempotency.fingerprint,
+        };
+        let (state, answer): (String, Option<Vec<u8>>) = self
+            .unbound("select state, answer from kernel.begin_request($1, $2, $3)".into_sql_str())
+            .bind(request.caller.clone())
+            .bind(request.key)
+            .bind(request.fingerprint.to_vec())
+            .one()
+            .await?;
+        match (state.as_str(), answer) {
+            ("new", _) => {
+                self.request = Some(request);
+                Ok(())
+            }
+            ("replay", Some(sealed)) => {
+                let key = self.handle.database().key().sealing("answers");
+                let answer = key.open(request.key.as_bytes(), &sealed)?;
+                Err(Error::replay(Bytes::from(answer)))
+            }
+            ("reused", _) => Err(Error::new(
+                Slug::IdempotencyKeyReused,
+                "This Idempotency-Key was used with another route or body; use a fresh one.",
+            )),
+            _ => Err(Error::new(
+                Slug::IdempotencyInProgress,
+                "The first request with this Idempotency-Key is still running.",
+            )),
+        }
+    }
+
+    /// A statement in the source; see [`crate::sql!`] for what its first parameter is.
+    pub fn query(&mut self, text: &'static str) -> Query<'_> {
+        self.prepared(text.into_sql_str())
+    }
+
+    /// A statement put together from identifiers of a catalogue. Values are bound, never written into it.
+    pub fn composed(&mut self, text: String) -> Query<'_> {
+        self.prepared(composed(text))
+    }
+
+    fn prepared(&mut self, text: sqlx::SqlStr) -> Query<'_> {
+        let tenant = self.handle.bound_to();
+        let query = self.unbound(text);
+        match tenant {
+            Some(tenant) => query.bind(tenant),
+            None => query,
+        }
+    }
+
+    fn unbound(&mut self, text: sqlx::SqlStr) -> Query<'_> {
+        Query::new(Target::Tx(self), text)
+    }
+
+    /// Tells of something that happened, when and if this commits.
+    ///
+    /// # Errors
+    /// `internal` if the event can't be written as JSON.
+    pub fn event(&mut self, event: Event) -> Result<()> {
+        let cx = self.cx();
+        let tenant = self.handle.bound_to().or(event.tenant).or(cx.tenant().ok());
+        let row = json!({
+            "id": event.id,
+            "tenant_id": tenant,
+            "key": event.key,
+            "type": event.kind,
+            "source": event.source,
+            "schema_version": event.schema_version,
+            "data": event.data,
+            "trace_id": cx.trace().trace_id_text(),
+            "at": cx.now().datetime(),
+        });
+        self.events.push(row);
+        Ok(())
+    }
+
+    /// Keeps who did what, when and if this commits.
+    ///
+    /// # Errors
+    /// `internal` if the record can't be written as JSON.
+    pub fn audit(&mut self, record: Audit) -> Result<()> {
+        if let Some(row) = record.row(self.cx())? {
+            self.audits.push(row);
+        }
+        Ok(())
+    }
+
+    /// Takes `n` of what the tenant may use of `what`; gives back with a negative `n`. Of two transactions at the last
+    /// unit exactly one passes.
+    ///
+    /// # Errors
+    /// `plan-limit-exceeded` with limit and usage.
+    pub async fn reserve(&mut self, what: &'static str, n: i64) -> Result<()> {
+        let tenant = self.cx().tenant()?;
+        let taken: Option<i64> = self
+            .unbound(
+                "insert into kernel.allowance as a (tenant_id, name, used) values ($1, $2, greatest($3, 0)) \
+                 on conflict (tenant_id, name) do update set used = greatest(a.used + $3, 0) \
+                 where $3 <= 0 or a.most is null or a.used + $3 <= a.most \
+                 returning used"
+                    .into_sql_str(),
+            )
+            .bind(tenant)
+            .bind(what)
+            .bind(n)
+            .optional_value()
+            .await?;
+        if taken.is_some() {
+            return Ok(());
+        }
+        let (used, most): (i64, Option<i64>) = self
+            .unbound("select used, most from kernel.allowance where tenant_id = $1 and name = $2".into_sql_str())
+            .bind(tenant)
+            .bind(what)
+            .one()
+            .await?;
+        Err(Error::new(
+            Slug::PlanLimitExceeded,
+            format!("The plan allows {} {what}; {used} are in use.", most.unwrap_or_default()),
+        ))
+    }
+
+    /// Whether `consumer` takes this event to heart for the first time; noted in this transaction.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn first_time(&mut self, consumer: &str, event: kernel::EventId) -> Result<bool> {
+        let noted = self
+            .unbound(
+                "insert into kernel.consumed (consumer, event_id) values ($1, $2) on conflict do nothing"
+                    .into_sql_str(),
+            )
+            .bind(consumer.to_owned())
+            .bind(event)
+            .run()
+            .await?;
+        Ok(noted == 1)
+    }
+
+    /// Makes it so: events, audit records and the answer go with it. Hands the answer back.
+    ///
+    /// # Errors
+    /// What the database says; nothing happened then.
+    pub async fn commit<A: Serialize>(mut self, answer: A) -> Result<A> {
+        self.flush(&answer).await?;
+        let told = !self.events.is_empty();
+        let until = self.cx().deadline();
+        let checked = self.checked()?;
+        checked.in_flight = true;
+        let done = within(until, Manager::commit(checked.connection())).await;
+        settle(checked, done)?;
+        self.checked = None;
+        if told {
+            self.handle.database().outbox().notify_one();
+        }
+        Ok(answer)
+    }
+
+    async fn flush<A: Serialize>(&mut self, answer: &A) -> Result<()> {
+        if self.events.is_empty() && self.audits.is_empty() && self.request.is_none() {
+            return Ok(());
+        }
+        let events = Value::Array(std::mem::take(&mut self.events));
+        let audits = Value::Array(std::mem::take(&mut self.audits));
+        let told = !events.as_array().is_none_or(Vec::is_empty);
+        let request = self.request.take();
+        let sealed = match &request {
+            Some(request) => {
+                let plain = serde_json::to_vec(answer).map_err(Error::internal)?;
+                Some(self.handle.database().key().sealing("answers").seal(request.key.as_bytes(), &plain))
+            }
+            None => None,
+        };
+        let tenant: Option<TenantId> = self.handle.bound_to().or(self.cx().tenant().ok());
+        let (caller, key, fingerprint) = match request {
+            Some(r) => (Some(r.caller), Some(r.key), Some(r.fingerprint.to_vec())),
+            None => (None, None, None),
+        };
+        self.unbound(FLUSH.into_sql_str())
+            .bind(sqlx::types::Json(events))
+            .bind(sqlx::types::Json(audits))
+            .bind(tenant)
+            .bind(caller)
+            .bind(key)
+            .bind(fingerprint)
+            .bind(sealed)
+            .run()
+            .await?;
+        if told {
+            // Seen by `commit`, which wakes the relay.
+            self.events.push(Value::Null);
+        }
+        Ok(())
+    }
+
+    /// The context it runs in.
+    pub fn cx(&self) -> &Ctx {
+        self.handle.cx()
+    }
+
+    pub(super) fn checked(&mut self) -> Result<&mut Checked> {
+        self.checked.as_mut().ok_or_else(|| Error::internal("the transaction has ended"))
+    }
+}
+
+/// Everything a transaction leaves behind, in one round trip.
+const FLUSH: &str = "select kernel.leave_behind($1, $2, $3, $4, $5, $6, $7)";
+
+enum Begun {
+    /// The connection had died while it lay idle; nothing was sent, another may be tried.
+    Lost,
+    Other(Error),
+}
+
+impl Begun {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Lost => Error::new(Slug::DependencyUnavailable, "The database does not answer just now."),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+async fn open(handle: &Handle) -> Result<Checked, Begun> {
+    let mut checked = handle.checkout().await.map_err(Begun::Other)?;
+    checked.in_flight = true;
+    let begun = within(handle.deadline(), Manager::begin(checked.connection(), None)).await;
+    match begun {
+        Err(super::query::Failed::Sql(error)) if is_lost_connection(&error) && checked.reused => {
+            checked.forget_idle();
+            Err(Begun::Lost)
+        }
+        begun => match settle(&mut checked, begun) {
+            Ok(()) => Ok(checked),
+            Err(error) => Err(Begun::Other(error)),
+        },
+    }
+}
+
+impl Drop for Tx {
+    /// Rolls back, and only then returns the connection: its locks must not outlive it.
+    fn drop(&mut self) {
+        let Some(mut checked) = self.checked.take() else { return };
+        if checked.in_flight {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            checked.in_flight = true;
+            return;
+        };
+        checked.in_flight = true;
+        runtime.spawn(async move {
+            let limit = Instant::now() + std::time::Duration::from_secs(5);
+            if within(limit, Manager::rollback(checked.connection())).await.is_ok() {
+                checked.in_flight = false;
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("cx", self.cx()).finish_non_exhaustive()
+    }
+}

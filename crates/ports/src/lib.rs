@@ -1,0 +1,11 @@
+//! Corridors: the one kind of channel, the contracts between services, and how they speak HTTP.
+
+#![forbid(unsafe_code)]
+
+pub mod contracts;
+pub mod http;
+pub mod link;
+mod service;
+
+pub use contracts::*;
+pub use service::{Health, HealthState, Hear, KernelService, OnFailure, Subscription, Task};

@@ -1,0 +1,5 @@
+//! data-layer
+
+pub mod catalogue;
+pub mod query;
+pub mod schema;

@@ -1,0 +1,2 @@
+//! module-registry
+pub mod sql;
