@@ -63,6 +63,9 @@ contract! {
         async fn owners(tenant: TenantId) -> Vec<UserId>;
         /// A token of 60 s with which a module's back-end acts for the caller of this context.
         async fn module_token(request: ModuleTokenRequest) -> Secret;
+        /// Claims signed with the sandbox's key (compact JWS, ES256), with `iss`, `iat` and `purpose` added: for what the
+        /// sandbox publishes about itself, never accepted as a credential.
+        async fn sign(purpose: &'static str, claims: serde_json::Value) -> String;
         /// The public keys that verify this sandbox's tokens (RFC 7517).
         async fn jwks() -> Arc<serde_json::Value>;
     }

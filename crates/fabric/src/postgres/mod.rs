@@ -8,11 +8,13 @@
 mod audit;
 mod cluster;
 mod database;
+pub mod embedded;
 mod event;
 mod fault;
 mod migrate;
 mod pool;
 mod query;
+mod schemas;
 mod scram;
 mod statement;
 mod tx;
@@ -25,6 +27,7 @@ pub use fault::{fault, is_lost_connection, violated};
 pub use migrate::{Migration, MigrationError, Migrations};
 pub use pool::Budget;
 pub use query::Query;
+pub use schemas::{ModuleConnection, Schemas};
 pub use statement::{STATEMENTS, Statement};
 pub use tx::Tx;
 

@@ -132,7 +132,6 @@ impl Pool {
 
     async fn reopen(self: &Arc<Self>, dead: Checked, tenant: Option<Uuid>, until: Instant) -> Result<Checked> {
         self.drop_idle();
-        let Checked { .. } = &dead;
         drop(dead);
         let place = tokio::time::timeout_at(until.into(), Arc::clone(&self.places).acquire_owned());
         match place.await {
@@ -218,6 +217,11 @@ pub(super) struct Checked {
 impl Checked {
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.inner.as_mut().expect("because the connection leaves only on drop").0
+    }
+
+    /// The end of the last statement was read: the connection may serve others.
+    pub(super) fn settled(&mut self) {
+        self.in_flight = false;
     }
 
     async fn bind(&mut self) -> Result<(), sqlx::Error> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kernel::{Ctx, Error, Result, Slug, TenantId};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::{SqlSafeStr, TransactionManager, postgres::PgTransactionManager};
+use sqlx::SqlSafeStr;
 use uuid::Uuid;
 
 use super::{
@@ -33,8 +33,6 @@ struct OpenRequest {
     key: Uuid,
     fingerprint: [u8; 32],
 }
-
-type Manager = PgTransactionManager;
 
 impl Tx {
     pub(super) async fn begin(handle: Handle) -> Result<Self> {
@@ -202,7 +200,7 @@ impl Tx {
         let until = self.cx().deadline();
         let checked = self.checked()?;
         checked.in_flight = true;
-        let done = within(until, Manager::commit(checked.connection())).await;
+        let done = within(until, sqlx::raw_sql("commit").execute(checked.connection())).await;
         settle(checked, done)?;
         self.checked = None;
         if told {
@@ -279,14 +277,14 @@ impl Begun {
 async fn open(handle: &Handle) -> Result<Checked, Begun> {
     let mut checked = handle.checkout().await.map_err(Begun::Other)?;
     checked.in_flight = true;
-    let begun = within(handle.deadline(), Manager::begin(checked.connection(), None)).await;
+    let begun = within(handle.deadline(), sqlx::raw_sql("begin").execute(checked.connection())).await;
     match begun {
         Err(super::query::Failed::Sql(error)) if is_lost_connection(&error) && checked.reused => {
             checked.forget_idle();
             Err(Begun::Lost)
         }
         begun => match settle(&mut checked, begun) {
-            Ok(()) => Ok(checked),
+            Ok(_) => Ok(checked),
             Err(error) => Err(Begun::Other(error)),
         },
     }
@@ -306,8 +304,8 @@ impl Drop for Tx {
         checked.in_flight = true;
         runtime.spawn(async move {
             let limit = Instant::now() + std::time::Duration::from_secs(5);
-            if within(limit, Manager::rollback(checked.connection())).await.is_ok() {
-                checked.in_flight = false;
+            if within(limit, sqlx::raw_sql("rollback").execute(checked.connection())).await.is_ok() {
+                checked.settled();
             }
         });
     }

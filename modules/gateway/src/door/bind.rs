@@ -294,6 +294,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn accepted_connections_send_at_once() {
+        let mut bound = bind(None, &[wanted("http", 0, "GATEWAY_PORT")]).unwrap();
+        let listening = bound.take("http").unwrap();
+        let _client = tokio::net::TcpStream::connect(listening.addresses()[0]).await.unwrap();
+
+        let (accepted, _) = listening.sockets[0].accept().await.unwrap();
+
+        assert!(accepted.nodelay().unwrap());
+    }
+
+    #[tokio::test]
     async fn all_taken_ports_are_named_at_once_with_their_owner_and_a_line_that_works() {
         let first = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let second = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

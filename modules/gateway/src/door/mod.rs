@@ -11,6 +11,7 @@ mod connection;
 mod der;
 mod head_timer;
 mod owner;
+mod private_file;
 pub mod serve;
 pub mod shutdown;
 pub mod tls;

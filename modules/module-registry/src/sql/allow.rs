@@ -1,5 +1,6 @@
 //! The inspector that walks a statement's tree, and the rules about names that all statements share.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use pg_query::NodeEnum;
@@ -106,6 +107,10 @@ pub(super) struct Inspector<'a> {
     found: &'a mut Findings,
     /// Byte offset of the last node that had one.
     location: i32,
+    /// Aliases of functions in FROM with the columns that each of them names.
+    function_sources: BTreeMap<String, BTreeSet<String>>,
+    /// All `source.column` of the statement, with their byte offsets.
+    qualified_columns: Vec<(String, String, i32)>,
 }
 
 /// Reports everything in a statement that is not listed.
@@ -116,7 +121,17 @@ pub(super) fn inspect(
     schema: &Schema,
     found: &mut Findings,
 ) {
-    Inspector { origin, text: &statement.text, schema, found, location: 0 }.statement(node);
+    let mut inspector = Inspector {
+        origin,
+        text: &statement.text,
+        schema,
+        found,
+        location: 0,
+        function_sources: BTreeMap::new(),
+        qualified_columns: Vec::new(),
+    };
+    inspector.statement(node);
+    inspector.columns_of_function_sources();
 }
 
 /// Columns that every Postgres table has; they tell about storage and other transactions.
@@ -131,6 +146,38 @@ impl Inspector<'_> {
     pub(super) fn at(&mut self, location: i32) {
         if location > 0 {
             self.location = location;
+        }
+    }
+
+    /// Remembers a function in FROM under its alias, with the columns that the alias names.
+    pub(super) fn function_source(&mut self, alias: &str, columns: BTreeSet<String>) {
+        match self.function_sources.get_mut(alias) {
+            Some(known) => known.retain(|column| columns.contains(column)),
+            None => drop(self.function_sources.insert(alias.to_owned(), columns)),
+        }
+    }
+
+    /// Remembers `source.column`; sources may stand further on in the statement.
+    pub(super) fn qualified_column(&mut self, source: &str, column: &str) {
+        self.qualified_columns.push((source.to_owned(), column.to_owned(), self.location));
+    }
+
+    /// A function in FROM gives bare values, and `t.name` on a bare value calls the function `name` with
+    /// it: `select t.current_setting from unnest(array['app.tenant']) t`. Only columns that the alias
+    /// names, and names that no function of Postgres has, are surely columns.
+    fn columns_of_function_sources(&mut self) {
+        const NO_FUNCTIONS: &[&str] = &["*", "key", "value", "ordinality"];
+        for (source, column, location) in std::mem::take(&mut self.qualified_columns) {
+            let Some(columns) = self.function_sources.get(&source) else { continue };
+            if !columns.contains(&column) && !NO_FUNCTIONS.contains(&column.as_str()) {
+                self.location = location;
+                let message = format!("{source}.{column} may call the function {}", shown(&column));
+                self.refuse(
+                    "field-selection",
+                    message,
+                    format!("Name the columns behind the alias: AS {} (…)", shown(&source)),
+                );
+            }
         }
     }
 

@@ -108,7 +108,7 @@ impl Inspector<'_> {
                     "Name a column of the table",
                 );
             }
-            [_, _] => {}
+            [source, column] => self.qualified_column(source, column),
             [schema, table, _] => self.qualifier("", schema, table),
             [catalog, schema, table, ..] => self.qualifier(catalog, schema, table),
         }

@@ -1,12 +1,14 @@
 //! Statements that read and write rows, in the module's own tables only.
 
+use std::collections::BTreeSet;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     CommonTableExpr, DeleteStmt, InferClause, InsertStmt, JoinExpr, Node, OnConflictClause, RangeFunction,
     RangeSubselect, ResTarget, SelectStmt, UpdateStmt, WithClause,
 };
 
-use super::allow::{Inspector, Scope};
+use super::allow::{Inspector, Scope, strings};
 
 const ROWS: Scope = Scope::Rows;
 
@@ -227,15 +229,15 @@ impl Inspector<'_> {
                 }
                 self.optional(quals.as_deref(), ROWS);
             }
-            Some(NodeEnum::RangeFunction(function)) => self.function_source(function),
+            Some(NodeEnum::RangeFunction(function)) => self.source_function(function),
             Some(other) => self.unlisted(other),
             None => self.refuse("expression", "a part of FROM can't be read", "Name a table of the module"),
         }
     }
 
     /// `FROM f(…)` and `ROWS FROM (f(…) AS (name type))`.
-    fn function_source(&mut self, function: &RangeFunction) {
-        let RangeFunction { lateral: _, ordinality: _, is_rowsfrom: _, functions, alias: _, coldeflist } =
+    fn source_function(&mut self, function: &RangeFunction) {
+        let RangeFunction { lateral: _, ordinality: _, is_rowsfrom: _, functions, alias, coldeflist } =
             function;
         let mut definitions: Vec<&Node> = coldeflist.iter().collect();
         for item in functions {
@@ -250,6 +252,24 @@ impl Inspector<'_> {
                     _ => self.expression(part, ROWS),
                 }
             }
+        }
+        let mut columns: BTreeSet<String> = definitions
+            .iter()
+            .filter_map(|node| match &node.node {
+                Some(NodeEnum::ColumnDef(column)) => Some(column.colname.clone()),
+                _ => None,
+            })
+            .collect();
+        match alias {
+            Some(alias) => {
+                columns.extend(strings(&alias.colnames).into_iter().map(str::to_owned));
+                self.function_source(&alias.aliasname, columns);
+            }
+            None => self.refuse(
+                "function-alias",
+                "a function in FROM has no name of its own",
+                "Write FROM f(…) AS name (column)",
+            ),
         }
         for definition in definitions {
             match &definition.node {

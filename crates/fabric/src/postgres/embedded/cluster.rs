@@ -111,7 +111,7 @@ pub(super) fn prepare(
     durability: Durability,
 ) -> Result<FirstStart, EmbeddedError> {
     if durability == Durability::Memory {
-        remove_folder(pgdata)?;
+        clear_away(pgdata)?;
         settle::forget(pgdata)?;
     }
     if settle::trust(pgdata)? == Trust::Doubtful {
@@ -185,6 +185,24 @@ fn create(
     settle::begin(pgdata)?;
     fs::rename(&unfinished, pgdata).context("create", pgdata)?;
     Ok(started)
+}
+
+/// Takes a folder of memory mode out of the way at once; its many files are removed on the side, and what is left
+/// when the process ends by the next start.
+fn clear_away(pgdata: &Path) -> Result<(), EmbeddedError> {
+    let old = pgdata.with_extension("old");
+    let aside = old.join(std::process::id().to_string());
+    if pgdata.exists() {
+        fs::create_dir_all(&old).context("create", &old)?;
+        fs::rename(pgdata, &aside).context("rename", pgdata)?;
+    }
+    if old.exists() {
+        std::thread::Builder::new()
+            .name("clear-away".to_owned())
+            .spawn(move || remove_folder(&old).ok())
+            .map_err(EmbeddedError::Thread)?;
+    }
+    Ok(())
 }
 
 /// Keeps what a power failure left of a folder that was just being made.

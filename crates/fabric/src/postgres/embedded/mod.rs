@@ -44,6 +44,7 @@ use self::supervise::{Launch, Supervisor};
 /// The socket's number when no TCP port is asked for.
 const SOCKET_PORT: u16 = 5432;
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+const CLEARING_PATIENCE: Duration = Duration::from_millis(500);
 const FORMER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What survives what.
@@ -233,8 +234,11 @@ impl EmbeddedPostgres {
             }
         }
         if !keeps {
+            // A slow disk does not hold up the end: what is left goes at the next start.
             let folder = self.pgdata.clone();
-            blocking(move || cluster::remove_folder(&folder)).await?;
+            tokio::time::timeout(CLEARING_PATIENCE, blocking(move || cluster::remove_folder(&folder)))
+                .await
+                .ok();
         }
         // The folder stays where it is within the data folder; one elsewhere would be litter.
         fs::remove_dir(&self.connection.socket_dir).ok();
@@ -259,9 +263,9 @@ fn prepare(options: &EmbeddedOptions) -> Result<Prepared, EmbeddedError> {
     let mut timings = Vec::new();
     let payload = Payload::find()?;
     let data_dir = place::make_data_dir(&options.data_dir)?;
-    let hold = Hold::take(&data_dir)?;
     let pgdata = cluster::data_folder(&data_dir, options.durability);
     let account = Account::choose(&pgdata)?;
+    let hold = Hold::take(&data_dir)?;
     postmaster::wait_for_former(&pgdata, FORMER_PATIENCE, || false)?;
     place::check_data_dir(&data_dir, &account)?;
     // Before anything is made: the folder of a newer kernel stays as it is, its server included.

@@ -29,7 +29,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(other: Option<CounterLink>, dropped: &Arc<AtomicUsize>) -> Arc<dyn Counter> {
+    fn behind(other: Option<CounterLink>, dropped: &Arc<AtomicUsize>) -> Arc<dyn Counter> {
         Arc::new(Self { sum: AtomicUsize::new(0), other, dropped: Arc::clone(dropped) })
     }
 }
@@ -62,7 +62,7 @@ impl Counter for Tally {
 #[tokio::test]
 async fn a_contracts_link_looks_like_the_contract() {
     let dropped = Arc::default();
-    let link = CounterLink::new("counter", options(1, 1), Tally::new(None, &dropped));
+    let link = CounterLink::new("counter", options(1, 1), Tally::behind(None, &dropped));
     let cx = cx();
     assert_eq!(link.add(&cx, 2).await.unwrap(), 2);
     assert_eq!(&*link.name(&cx, "n", 7).await.unwrap(), "n7");
@@ -88,11 +88,11 @@ async fn an_unbound_link_says_so_until_it_is_bound_once() {
     let early = link.clone();
     assert_eq!(link.add(&cx(), 1).await.unwrap_err().slug(), Slug::DependencyUnavailable);
     assert_eq!(link.stats().state, LinkState::Unbound);
-    let service = Tally::new(None, &dropped);
+    let service = Tally::behind(None, &dropped);
     link.bind(&service).unwrap();
     assert_eq!(early.add(&cx(), 1).await.unwrap(), 1);
     assert_eq!(early.stats().state, LinkState::Open);
-    assert!(early.bind(&Tally::new(None, &dropped)).is_err());
+    assert!(early.bind(&Tally::behind(None, &dropped)).is_err());
     assert_eq!(early.add(&cx(), 1).await.unwrap(), 2);
 }
 
@@ -101,7 +101,8 @@ async fn services_that_call_each_other_are_freed_with_their_cell() {
     let dropped = Arc::default();
     let (to_left, to_right) =
         (CounterLink::unbound("left", options(4, 4)), CounterLink::unbound("right", options(4, 4)));
-    let cell = [Tally::new(Some(to_right.clone()), &dropped), Tally::new(Some(to_left.clone()), &dropped)];
+    let cell =
+        [Tally::behind(Some(to_right.clone()), &dropped), Tally::behind(Some(to_left.clone()), &dropped)];
     to_left.bind(&cell[0]).unwrap();
     to_right.bind(&cell[1]).unwrap();
     // Down and back: right adds 0, left 1, right 2 to that, left 3 to its own 1 and what right said.

@@ -25,7 +25,7 @@ const FRIENDLY: &[&str] = &[
     "create type colour as enum ('red', 'green'); alter type colour add value if not exists 'blue' after 'green'; alter type colour rename value 'red' to 'crimson'; alter table deals add column colours colour[]; ",
     "create type colour as enum ('red'); alter type colour rename to paint; alter table deals add column p module_crm.paint not null default 'red'; alter table deals drop column p; drop type paint;",
     "comment on table deals is 'What we sell; or try to'; comment on column deals.title is $$it's a title$$; comment on type stage is 'x'; comment on constraint deals_pkey on deals is 'x'; comment on index deals_pkey is 'x';",
-    "insert into deals (tenant_id, title, amount, stage, tags, extra) values (gen_random_uuid(), 'a', 1.5, 'won', array['x','y']::text[], '{\"a\": 1}'::jsonb), (gen_random_uuid(), default, -1, default, '{}', null);",
+    "insert into deals (tenant_id, title, amount, stage, tags, extra) values (gen_random_uuid(), 'a', 1.5, 'won', array['x','y']::text[], '{\"a\": 1}'::jsonb), (gen_random_uuid(), 'b', -1, default, '{}', null);",
     "insert into deals (tenant_id, title) select distinct tenant_id, upper(title) from deals where stage in ('lead', 'won') and title ilike '%x%' order by 2 limit 10 on conflict (id) do update set title = excluded.title where deals.amount is null;",
     "with doubled as (select id, row_number() over (partition by tenant_id, title order by id) as n from deals) delete from deals using doubled where doubled.id = deals.id and doubled.n > 1;",
     "update deals d set extra = jsonb_set(coalesce(d.extra, '{}'), '{count}', to_jsonb(s.n)) from (select tenant_id, count(*) filter (where amount > 0) as n from deals group by tenant_id having count(*) > 1) s where s.tenant_id = d.tenant_id;",
@@ -37,6 +37,7 @@ const FRIENDLY: &[&str] = &[
     "alter table deals add column span tstzrange, add column ip inet, add column f double precision default 1e3, add column b bytea default decode('00', 'hex'), add column t time(3), add column i interval day to second;",
     "alter table deals add check (title ~ '^[a-z]+$' and position('x' in title) = 0 and substring(title from 1 for 2) <> 'ab' and trim(both ' ' from title) similar to '%a%' and overlay(title placing 'x' from 1) is distinct from 'y');",
     "/* a comment; with a semicolon */ drop table if exists nothing; -- and; another\ndrop table deals cascade;",
+    "insert into deals (tenant_id, title) select d.tenant_id, e.key || e.value from deals d, jsonb_each_text(d.extra) e, generate_series(1, 2) as n (i) where n.i > 1;",
     ";;; ;",
 ];
 

@@ -188,6 +188,42 @@ pub(super) const ROWS: &[Attack] = &[
     ("tenant-change", 0, "update deals set tenant_id = gen_random_uuid();"),
     ("tenant-change", 0, "update deals set (title, tenant_id) = ('x', gen_random_uuid());"),
     (
+        "field-selection",
+        0,
+        "update deals set title = t.current_setting from unnest(array['is_superuser']) t;",
+    ),
+    (
+        "field-selection",
+        0,
+        "update deals set title = t.current_setting from unnest(array['is_superuser']) t (x);",
+    ),
+    (
+        "field-selection",
+        0,
+        "update deals set title = t.\"current_setting\" from unnest(array['is_superuser']) t (x);",
+    ),
+    (
+        "field-selection",
+        0,
+        "update deals set title = (select t.current_setting) from lower('IS_SUPERUSER') t;",
+    ),
+    (
+        "field-selection",
+        0,
+        "with w as (select t.x from unnest(array[1]) t (current_setting)) update deals set title = t.current_setting from unnest(array['is_superuser']) t;",
+    ),
+    ("function-alias", 0, "update deals set title = lower.current_setting from lower('IS_SUPERUSER');"),
+    (
+        "function-alias",
+        0,
+        "update deals set title = \"text\".current_setting from cast('is_superuser' as text);",
+    ),
+    (
+        "function-alias",
+        0,
+        "update deals set title = \"coalesce\".current_setting from coalesce('is_superuser');",
+    ),
+    (
         "tenant-change",
         0,
         "insert into deals (title) values ('a') on conflict (id) do update set tenant_id = excluded.tenant_id;",
