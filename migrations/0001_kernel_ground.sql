@@ -85,7 +85,7 @@ create table kernel.outbox (
     data jsonb not null,
     trace_id text,
     at timestamptz not null default kernel.now()
-);
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 create table kernel.event (
     topic text not null,
@@ -124,40 +124,211 @@ create function kernel.topic_of(type text) returns text
     language sql immutable parallel safe
     return 'platform.' || split_part(type, '.', 1) || '.events';
 
+-- A new id, UUID v7 as all ids are.
+create function kernel.new_id() returns uuid
+    language sql volatile parallel safe
+    return encode(set_bit(set_bit(
+        overlay(uuid_send(gen_random_uuid())
+                placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                from 1 for 6), 52, 1), 53, 1), 'hex')::uuid;
+
 -- Moves committed rows from the outbox to the log. The lock makes it the only relay of the sandbox, in whichever
--- process it runs; -1 says that another one is at work. A position is given here and never by writers, so that a slow
--- transaction that commits late is not skipped.
-create function kernel.relay(most integer) returns integer
+-- process it runs; `moved` is -1 when another one is at work. A position is given here and never by writers, so that a
+-- slow transaction that commits late is not skipped. `types` are those of the moved events; `mark` grows with every
+-- event that any relay ever moved.
+create function kernel.relay(most integer, out moved integer, out types text[], out mark bigint)
+    language plpgsql
+as $$
+begin
+    moved := -1;
+    if pg_try_advisory_xact_lock(hashtext('kernel.relay')) then
+        with taken as (
+            delete from kernel.outbox
+            where seq in (select seq from kernel.outbox order by seq limit most)
+            returning *
+        ), heads as (
+            insert into kernel.event_head as head (topic, partition, position)
+            select topic, partition, count(*) from taken group by topic, partition
+            on conflict (topic, partition) do update set position = head.position + excluded.position
+            returning head.topic, head.partition, head.position
+        ), logged as (
+            insert into kernel.event (topic, partition, position, id, tenant_id, key, type, source, schema_version,
+                                      data, trace_id, at)
+            select t.topic, t.partition,
+                   h.position - count(*) over (partition by t.topic, t.partition)
+                              + row_number() over (partition by t.topic, t.partition order by t.seq),
+                   t.id, t.tenant_id, t.key, t.type, t.source, t.schema_version, t.data, t.trace_id, t.at
+            from taken t join heads h using (topic, partition)
+        )
+        select count(*), array_agg(distinct t.type) into moved, types from taken t;
+        if moved > 0 then
+            perform pg_notify('kernel_events', '');
+        end if;
+    end if;
+    select coalesce(sum(h.position), 0) into mark from kernel.event_head h;
+end
+$$;
+
+-- The next events of the log for a reader who stands at the given places; `reader` is the tenant whose events they are,
+-- null for a reader of all. Rows with an id are events, in order per key; a row without one says how far the reader is
+-- now in that partition and whether that is its end. No rows: the reader is at the end. One call looks at a bounded number of rows, so it may
+-- answer with places only. About 2 MB of stored data at most, and at least one event.
+create function kernel.next_events(reader uuid, patterns text[], topics text[], partitions smallint[],
+                                   positions bigint[], most integer)
+    returns table (topic text, partition smallint, place bigint, id uuid, tenant_id uuid, key text, type text,
+                   source text, schema_version text, data jsonb, trace_id text, at timestamptz, at_head boolean)
+    language sql stable
+begin atomic
+    with wish as (
+        select array(select kernel.topic_of(p) from unnest(patterns) p) as topics,
+               -- `like` with what it takes for wildcards escaped, but for the star.
+               array(select replace(replace(replace(p, '\', '\\'), '_', '\_'), '*', '%')
+                     from unnest(patterns) p) as likes
+    ), place as (
+        select p.topic, p.partition, p.position
+        from rows from (unnest(topics), unnest(partitions), unnest(positions)) as p(topic, partition, position)
+    ), active as (
+        select h.topic, h.partition, h.position as head, coalesce(p.position, 0) as position
+        from kernel.event_head h
+        left join place p on p.topic = h.topic and p.partition = h.partition
+        where h.position > coalesce(p.position, 0)
+          and ('*' = any (patterns) or h.topic = any ((select w.topics from wish w)::text[]))
+    ), span as (
+        select greatest(greatest(4 * most, 1000) / greatest(count(*), 1), 50) as rows from active
+    ), seen as materialized (
+        select a.topic, a.partition, e.position, e.type like any ((select w.likes from wish w)::text[]) as wanted,
+               pg_column_size(e.data) as bytes
+        from active a
+        cross join lateral (
+            select l.position, l.type, l.data
+            from kernel.event l
+            where l.topic = a.topic and l.partition = a.partition and l.position > a.position
+              and l.position <= a.head and (reader is null or kernel.owns(reader, l.tenant_id))
+            order by l.position
+            limit (select s.rows from span s)
+        ) e
+    ), ranked as (
+        select s.topic, s.partition, s.position, s.bytes,
+               row_number() over (partition by s.topic, s.partition order by s.position) as turn
+        from seen s
+        where s.wanted
+    ), measured as (
+        select r.topic, r.partition, r.position, r.turn,
+               sum(r.bytes) over (order by r.turn, r.topic, r.partition) - r.bytes as bytes_before
+        from (select * from ranked order by turn, topic, partition limit most) r
+    ), chosen as (
+        select * from measured where bytes_before < 2000000
+    ), tally as (
+        select s.topic, s.partition, count(*) as rows, count(*) filter (where s.wanted) as wanted,
+               max(s.position) as last
+        from seen s
+        group by s.topic, s.partition
+    ), taken as (
+        select c.topic, c.partition, count(*) as rows, max(c.position) as last
+        from chosen c
+        group by c.topic, c.partition
+    ), reached as (
+        select a.topic, a.partition, a.head,
+               case
+                   when coalesce(y.wanted, 0) > coalesce(k.rows, 0) then coalesce(k.last, a.position)
+                   when coalesce(y.rows, 0) < (select s.rows from span s) then a.head
+                   else y.last
+               end as position
+        from active a
+        left join tally y on y.topic = a.topic and y.partition = a.partition
+        left join taken k on k.topic = a.topic and k.partition = a.partition
+    ), told as (
+        select c.turn, e.topic, e.partition, e.position, e.id, e.tenant_id, e.key, e.type, e.source, e.schema_version,
+               e.data, e.trace_id, e.at, null::boolean as at_head
+        from chosen c
+        join kernel.event e on e.topic = c.topic and e.partition = c.partition and e.position = c.position
+        where reader is null or kernel.owns(reader, e.tenant_id)
+        union all
+        select null, r.topic, r.partition, r.position, null, null, null, null, null, null, null, null, null,
+               r.position = r.head
+        from reached r
+    )
+    select t.topic, t.partition, t.position as place, t.id, t.tenant_id, t.key, t.type, t.source, t.schema_version, t.data,
+           t.trace_id, t.at, t.at_head
+    from told t
+    order by t.turn, t.topic, t.partition;
+end;
+
+-- The place in one partition before the first event of `moment` or later, on the sandbox's clock. Positions follow
+-- commits, so an event may lie up to one transaction's time (30 s at most) behind a younger one: the search goes that
+-- much further back and then looks at each.
+create function kernel.place_before(wanted_topic text, wanted_partition smallint, head bigint, moment timestamptz)
+    returns bigint
+    language plpgsql stable
+as $$
+declare
+    low bigint := 0;
+    high bigint := head;
+    middle bigint;
+    found_position bigint;
+    found_at timestamptz;
+begin
+    while low < high loop
+        middle := (low + high) / 2;
+        select e.position, e.at into found_position, found_at
+        from kernel.event e
+        where e.topic = wanted_topic and e.partition = wanted_partition and e.position > middle and e.position <= high
+        order by e.position
+        limit 1;
+        if not found then
+            high := middle;
+        elsif found_at < moment - interval '30 seconds' then
+            low := found_position;
+        else
+            high := middle;
+        end if;
+    end loop;
+    select e.position - 1 into found_position
+    from kernel.event e
+    where e.topic = wanted_topic and e.partition = wanted_partition and e.position > low and e.at >= moment
+    order by e.position
+    limit 1;
+    return coalesce(found_position, head);
+end
+$$;
+
+-- Takes events out of the log that are older than they are kept, in real time: 30 days in the audit topic, 7 days
+-- elsewhere. What somebody still has to be given, or a dead
+-- letter tells of, stays; a dead letter is kept for 30 days. Answers how many it took out.
+create function kernel.forget_events(most integer) returns integer
     language plpgsql
 as $$
 declare
-    moved integer;
+    head record;
+    oldest timestamptz;
+    gone integer;
+    total integer := 0;
 begin
-    if not pg_try_advisory_xact_lock(hashtext('kernel.relay')) then
-        return -1;
-    end if;
-    with taken as (
-        delete from kernel.outbox
-        where seq in (select seq from kernel.outbox order by seq limit most)
-        returning *
-    ), heads as (
-        insert into kernel.event_head as head (topic, partition, position)
-        select topic, partition, count(*) from taken group by topic, partition
-        on conflict (topic, partition) do update set position = head.position + excluded.position
-        returning head.topic, head.partition, head.position
-    )
-    insert into kernel.event (topic, partition, position, id, tenant_id, key, type, source, schema_version, data,
-                              trace_id, at)
-    select t.topic, t.partition,
-           h.position - count(*) over (partition by t.topic, t.partition)
-                      + row_number() over (partition by t.topic, t.partition order by t.seq),
-           t.id, t.tenant_id, t.key, t.type, t.source, t.schema_version, t.data, t.trace_id, t.at
-    from taken t join heads h using (topic, partition);
-    get diagnostics moved = row_count;
-    if moved > 0 then
-        perform pg_notify('kernel_events', '');
-    end if;
-    return moved;
+    delete from kernel.dead_letter d
+    using kernel.event e
+    where e.id = d.event_id and e.logged_at < clock_timestamp() - interval '30 days';
+    for head in select h.topic, h.partition from kernel.event_head h loop
+        oldest := clock_timestamp() - case head.topic when 'platform.audit.events' then interval '30 days'
+                                                      else interval '7 days' end;
+        with old as (
+            select e.position, e.logged_at
+            from kernel.event e
+            where e.topic = head.topic and e.partition = head.partition
+              -- `not in` is read once, for all rows; neither column is ever null.
+              and e.id not in (select d.event_id from kernel.dead_letter d
+                               union all select d.event_id from kernel.delivery d)
+            order by e.position
+            limit most - total
+        )
+        delete from kernel.event e
+        using old
+        where e.topic = head.topic and e.partition = head.partition and e.position = old.position
+          and old.logged_at < oldest;
+        get diagnostics gone = row_count;
+        total := total + gone;
+        exit when total >= most;
+    end loop;
+    return total;
 end
 $$;
 
@@ -212,7 +383,8 @@ create table kernel.audit_record (
     before jsonb,
     after jsonb,
     metadata jsonb,
-    -- {"ip": {"value": "…", "salt": "…"}, …}
+    -- {"ip": {"value": "…", "salt": "…"}, …}: the salt is 32 characters long, always, so that no part of the value can
+    -- pass for a part of the salt. Anonymised members have no salt.
     personal jsonb not null default '{}',
     -- {"ip": "<hex SHA-256 of salt and value>", …}
     commitments jsonb not null default '{}',
@@ -224,6 +396,7 @@ create index audit_unchained on kernel.audit_record (tenant_id, arrival) where s
 create index audit_by_time on kernel.audit_record (tenant_id, at desc, id desc);
 create index audit_by_entity on kernel.audit_record (tenant_id, entity_type, entity_id, at);
 create index audit_by_action on kernel.audit_record (tenant_id, action text_pattern_ops, at desc);
+create index audit_by_user on kernel.audit_record (tenant_id, user_id, at desc, id desc) where user_id is not null;
 call kernel.protect('kernel.audit_record');
 revoke update, delete on kernel.audit_record from pk_app;
 revoke delete on kernel.audit_record from pk_system;
@@ -231,18 +404,27 @@ revoke delete on kernel.audit_record from pk_system;
 create table kernel.audit_head (
     tenant_id uuid primary key,
     seq bigint not null,
-    hash bytea not null
+    hash bytea not null,
+    -- The last one that was told to the outside.
+    published_seq bigint not null default 0
 );
 call kernel.protect('kernel.audit_head');
 revoke delete on kernel.audit_head from pk_app, pk_system;
 
--- A chained record is final; only anonymising may empty its personal part.
+-- A record is final: the chain fills `seq` and `hash` once, anonymising empties the personal part, and nothing else
+-- changes. (Compared by column: the chain updates a thousand rows at a time.)
 create function kernel.audit_stays() returns trigger
     language plpgsql
 as $$
 begin
-    if old.seq is not null
-       and (to_jsonb(new) - 'personal') is distinct from (to_jsonb(old) - 'personal') then
+    if (old.seq is not null and (new.seq is distinct from old.seq or new.hash is distinct from old.hash))
+       or (new.id, new.tenant_id, new.version, new.at, new.action, new.entity_type, new.entity_id, new.actor_kind,
+           new.actor, new.user_id, new.trace_id, new.description, new.before, new.after, new.metadata,
+           new.commitments, new.arrival)
+          is distinct from
+          (old.id, old.tenant_id, old.version, old.at, old.action, old.entity_type, old.entity_id, old.actor_kind,
+           old.actor, old.user_id, old.trace_id, old.description, old.before, old.after, old.metadata,
+           old.commitments, old.arrival) then
         raise exception 'an audit record is never changed' using errcode = 'restrict_violation';
     end if;
     return new;
@@ -399,13 +581,14 @@ create table kernel.subscription (
     -- Null: a service of the kernel, which hears all tenants.
     tenant_id uuid,
     name text not null,
+    -- The module whose subscription it is, if it is one's.
     module text,
     types text[] not null,
     target jsonb not null,
     max_retries smallint not null default 3,
     created_at timestamptz not null default kernel.now()
 );
-create unique index subscription_by_name on kernel.subscription (tenant_id, name) nulls not distinct;
+create unique index subscription_by_name on kernel.subscription (tenant_id, module, name) nulls not distinct;
 
 create table kernel.subscription_position (
     subscription_id uuid not null references kernel.subscription on delete cascade,
@@ -415,41 +598,47 @@ create table kernel.subscription_position (
     -- Everything up to here was taken over for delivery.
     position bigint not null,
     primary key (subscription_id, topic, partition)
-);
+) with (fillfactor = 50);
 
 -- Taken over and not acknowledged yet.
 create table kernel.delivery (
     subscription_id uuid not null references kernel.subscription on delete cascade,
+    -- Of the subscription: null for a service, whatever tenant the event is of.
     tenant_id uuid,
+    event_id uuid not null,
     topic text not null,
     partition smallint not null,
     position bigint not null,
-    event_id uuid not null,
-    key text not null,
-    attempts smallint not null default 0,
-    -- Real time: not to be delivered (again) before.
+    -- What is kept in order within the partition: the event's tenant and key.
+    lane text not null,
+    -- In somebody's hands until `due_at`.
+    leased boolean not null default false,
+    -- Real time: the end of the lease, or not to be delivered (again) before.
     due_at timestamptz not null default clock_timestamp(),
+    -- How often it was handed out, and how often that ended in a failure.
+    attempts smallint not null default 0,
+    failures smallint not null default 0,
+    -- First handed out, on the sandbox's clock.
     first_at timestamptz,
     last_error text,
-    primary key (subscription_id, topic, partition, position)
-);
-create unique index delivery_by_event on kernel.delivery (subscription_id, event_id);
-create index delivery_by_key on kernel.delivery (subscription_id, key, position);
+    primary key (subscription_id, event_id)
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
+-- What failed too often. Its event stays in the log as long as this does.
 create table kernel.dead_letter (
     id uuid primary key,
     subscription_id uuid not null references kernel.subscription on delete cascade,
     tenant_id uuid,
     event_id uuid not null,
-    topic text not null,
-    partition smallint not null,
-    position bigint not null,
     error text not null,
     attempts smallint not null,
+    -- On the sandbox's clock.
     first_at timestamptz not null,
-    last_at timestamptz not null
+    last_at timestamptz not null,
+    unique (subscription_id, event_id)
 );
 create index dead_letter_by_time on kernel.dead_letter (tenant_id, last_at desc, id desc);
+create index dead_letter_by_event on kernel.dead_letter (event_id);
 
 do $$
 declare
@@ -458,6 +647,268 @@ begin
     foreach name in array array['subscription', 'subscription_position', 'delivery', 'dead_letter'] loop
         call kernel.protect(('kernel.' || name)::regclass);
     end loop;
+end
+$$;
+insert into kernel.not_cloned values
+    ('kernel.delivery', 'update kernel.delivery set leased = false, due_at = clock_timestamp() where leased');
+
+-- Ends leases in failure. `wait` puts the next try off: 1 s, 5 s, 25 s, up to ten minutes, each ±10 %. What failed more
+-- often than the subscription retries becomes a dead letter, and the key goes on without it.
+create function kernel.fail_deliveries(sub kernel.subscription, events uuid[], errors text[], wait boolean)
+    returns void
+    language plpgsql
+as $$
+begin
+    with failed as (
+        select d.event_id, left(f.error, 2000) as error
+        from unnest(events, errors) as f(event_id, error)
+        join kernel.delivery d on d.subscription_id = sub.id and d.event_id = f.event_id
+        where d.leased
+    ), again as (
+        update kernel.delivery d
+        set leased = false,
+            failures = d.failures + 1,
+            last_error = f.error,
+            due_at = clock_timestamp() + case when wait
+                then least(power(5, d.failures), 600) * (0.9 + 0.2 * random()) * interval '1 second'
+                else interval '0' end
+        from failed f
+        where d.subscription_id = sub.id and d.event_id = f.event_id and d.leased and d.failures < sub.max_retries
+    ), gone as (
+        delete from kernel.delivery d
+        using failed f
+        where d.subscription_id = sub.id and d.event_id = f.event_id and d.leased and d.failures >= sub.max_retries
+        returning d.event_id, d.failures, d.first_at, f.error
+    )
+    insert into kernel.dead_letter as l (id, subscription_id, tenant_id, event_id, error, attempts, first_at, last_at)
+    select kernel.new_id(), sub.id, sub.tenant_id, g.event_id, g.error, g.failures + 1,
+           coalesce(g.first_at, kernel.now()), kernel.now()
+    from gone g
+    on conflict (subscription_id, event_id) do update
+        set error = excluded.error, attempts = l.attempts + excluded.attempts, last_at = excluded.last_at;
+end
+$$;
+
+-- The subscription with this id, if it is the caller's: a tenant's own, or, for the system, one of a service.
+create function kernel.find_subscription(caller uuid, wanted uuid) returns kernel.subscription
+    language plpgsql
+as $$
+declare
+    sub kernel.subscription;
+begin
+    select s.* into sub
+    from kernel.subscription s
+    where s.id = wanted and ((caller is null and s.tenant_id is null) or kernel.owns(caller, s.tenant_id))
+    for no key update;
+    return sub;
+end
+$$;
+
+-- Hands out events of a subscription under a lease of 30 s: first what was taken over before and is due, then what is
+-- new in the log. In order per lane; a lane with an event that is leased or waits for its next try stands still, the
+-- others go on. Pullers of one subscription take turns.
+--
+-- The rows with an id are deliveries. The last row has none and tells whether an immediate pull would bring more,
+-- whether events wait behind others of their lane, and in how many milliseconds something will be due. No row at all:
+-- there is no such subscription.
+create function kernel.pull(caller uuid, wanted uuid, most integer)
+    returns table (id uuid, tenant_id uuid, topic text, key text, type text, source text, schema_version text,
+                   data jsonb, trace_id text, at timestamptz, attempt smallint, more boolean, waiting boolean,
+                   due_in_ms bigint)
+    language plpgsql
+as $$
+#variable_conflict use_column
+declare
+    -- Most rows that are open at a time: all of them, and without those that stand behind a failed one. A key that
+    -- keeps failing thus does not use up the room of the others.
+    most_open constant integer := 10000;
+    most_moving constant integer := 1000;
+    sub kernel.subscription := kernel.find_subscription(caller, wanted);
+    moment timestamptz := clock_timestamp();
+    lease_end timestamptz := moment + interval '30 seconds';
+    of_topics text[];
+    failing text[];
+    open_count integer;
+    moving_count integer;
+    full_up boolean;
+    ready_count integer;
+    expired uuid[];
+    handed integer := 0;
+    got integer;
+    rounds integer := 0;
+    behind boolean;
+    at_topics text[];
+    at_partitions smallint[];
+    at_positions bigint[];
+begin
+    if sub.id is null then
+        return;
+    end if;
+    of_topics := array(select kernel.topic_of(p) from unnest(sub.types) p);
+
+    select count(*) filter (where not d.leased and d.due_at <= moment),
+           array_agg(d.event_id) filter (where d.leased and d.due_at <= moment)
+    into ready_count, expired
+    from kernel.delivery d
+    where d.subscription_id = sub.id;
+    if expired is not null then
+        if sub.tenant_id is null then
+            -- A service says so when it fails; a lease that ran out means that its process ended.
+            update kernel.delivery d set leased = false
+            where d.subscription_id = sub.id and d.event_id = any (expired) and d.leased;
+        else
+            perform kernel.fail_deliveries(sub, expired,
+                array_fill('It was not acknowledged within 30 seconds.'::text, array[cardinality(expired)]), false);
+        end if;
+        moment := clock_timestamp();
+        ready_count := ready_count + cardinality(expired);
+    end if;
+
+    if ready_count > 0 then
+        return query
+        with opened as (
+            select d.event_id, d.topic, d.partition, d.position,
+                   bool_and(not d.leased and d.due_at <= moment)
+                       over (partition by d.topic, d.partition, d.lane order by d.position) as ready
+            from kernel.delivery d
+            where d.subscription_id = sub.id
+        ), first as (
+            select o.* from opened o where o.ready order by o.position, o.topic, o.partition limit most
+        ), measured as (
+            select f.event_id, f.topic, f.partition, f.position,
+                   sum(pg_column_size(e.data)) over (order by f.position, f.topic, f.partition)
+                       - pg_column_size(e.data) as bytes_before
+            from first f
+            join kernel.event e on e.topic = f.topic and e.partition = f.partition and e.position = f.position
+        ), leased as (
+            update kernel.delivery d
+            set leased = true, attempts = d.attempts + 1, due_at = lease_end,
+                first_at = coalesce(d.first_at, kernel.now())
+            from measured m
+            where d.subscription_id = sub.id and d.event_id = m.event_id and m.bytes_before < 2000000
+            returning d.event_id, d.topic, d.partition, d.position, d.attempts
+        )
+        select e.id, e.tenant_id, e.topic, e.key, e.type, e.source, e.schema_version, e.data, e.trace_id, e.at,
+               l.attempts, null::boolean, null::boolean, null::bigint
+        from leased l
+        join kernel.event e on e.topic = l.topic and e.partition = l.partition and e.position = l.position
+        order by l.topic, l.partition, l.position;
+        get diagnostics handed = row_count;
+    end if;
+
+    loop
+        select exists (
+            select from kernel.event_head h
+            left join kernel.subscription_position p
+                on p.subscription_id = sub.id and p.topic = h.topic and p.partition = h.partition
+            where h.position > coalesce(p.position, 0) and ('*' = any (sub.types) or h.topic = any (of_topics))
+        ) into behind;
+        select array_agg(d.lane) into failing
+        from kernel.delivery d
+        where d.subscription_id = sub.id and d.failures > 0;
+        select count(*), count(*) filter (where failing is null or d.lane <> all (failing))
+        into open_count, moving_count
+        from kernel.delivery d
+        where d.subscription_id = sub.id;
+        full_up := open_count >= most_open or moving_count >= most_moving;
+        exit when not behind or handed >= most or full_up or rounds = 20;
+        rounds := rounds + 1;
+        select array_agg(p.topic), array_agg(p.partition), array_agg(p.position)
+        into at_topics, at_partitions, at_positions
+        from kernel.subscription_position p
+        where p.subscription_id = sub.id;
+
+        return query
+        with next as materialized (
+            select n.*, coalesce(n.tenant_id::text, '') || '/' || n.key as lane
+            from kernel.next_events(sub.tenant_id, sub.types, at_topics, at_partitions, at_positions,
+                                    most - handed) n
+        ), moved as (
+            insert into kernel.subscription_position (subscription_id, tenant_id, topic, partition, position)
+            select sub.id, sub.tenant_id, n.topic, n.partition, n.place
+            from next n
+            where n.id is null
+            on conflict (subscription_id, topic, partition) do update set position = excluded.position
+        ), taken_lanes as (
+            select distinct d.topic, d.partition, d.lane from kernel.delivery d where d.subscription_id = sub.id
+        ), opened as (
+            -- A free lane's events are handed out at once, and cost one write less.
+            insert into kernel.delivery as d (subscription_id, tenant_id, event_id, topic, partition, position, lane,
+                                              leased, attempts, due_at, first_at)
+            select sub.id, sub.tenant_id, n.id, n.topic, n.partition, n.place, n.lane, t.lane is null,
+                   (t.lane is null)::integer, case when t.lane is null then lease_end else moment end,
+                   case when t.lane is null then kernel.now() end
+            from next n
+            left join taken_lanes t on t.topic = n.topic and t.partition = n.partition and t.lane = n.lane
+            where n.id is not null
+            on conflict (subscription_id, event_id) do nothing
+            returning d.event_id, d.leased
+        )
+        select n.id, n.tenant_id, n.topic, n.key, n.type, n.source, n.schema_version, n.data, n.trace_id, n.at,
+               1::smallint, null::boolean, null::boolean, null::bigint
+        from next n
+        join opened o on o.event_id = n.id
+        where o.leased
+        order by n.topic, n.partition, n.place;
+        get diagnostics got = row_count;
+        handed := handed + got;
+    end loop;
+
+    return query
+    select null::uuid, null::uuid, null::text, null::text, null::text, null::text, null::text, null::jsonb, null::text,
+           null::timestamptz, null::smallint,
+           handed >= most or (behind and not full_up),
+           coalesce(bool_or(not d.leased and d.due_at <= moment), false),
+           ceil(extract(epoch from min(d.due_at) filter (where d.due_at > moment) - clock_timestamp()) * 1000)::bigint
+    from kernel.delivery d
+    where d.subscription_id = sub.id;
+end
+$$;
+
+-- Puts a subscription elsewhere in the log: `to_place` is `beginning`, `end`, `moment` or `cursor` (then the arrays say
+-- where). What was taken over and not acknowledged is forgotten; dead letters stay. False: no such subscription.
+create function kernel.seek(caller uuid, wanted uuid, to_place text, moment timestamptz, to_topics text[],
+                            to_partitions smallint[], to_positions bigint[])
+    returns boolean
+    language plpgsql
+as $$
+declare
+    sub kernel.subscription := kernel.find_subscription(caller, wanted);
+    of_topics text[];
+begin
+    if sub.id is null then
+        return false;
+    end if;
+    of_topics := array(select kernel.topic_of(p) from unnest(sub.types) p);
+    delete from kernel.delivery d where d.subscription_id = sub.id;
+    delete from kernel.subscription_position p where p.subscription_id = sub.id;
+    insert into kernel.subscription_position (subscription_id, tenant_id, topic, partition, position)
+    select sub.id, sub.tenant_id, h.topic, h.partition,
+           case to_place
+               when 'end' then h.position
+               when 'moment' then kernel.place_before(h.topic, h.partition, h.position, moment)
+               else least(coalesce(c.position, 0), h.position)
+           end
+    from kernel.event_head h
+    left join rows from (unnest(to_topics), unnest(to_partitions), unnest(to_positions))
+        as c(topic, partition, position) on c.topic = h.topic and c.partition = h.partition
+    where to_place <> 'beginning' and ('*' = any (sub.types) or h.topic = any (of_topics));
+    return true;
+end
+$$;
+
+-- Says of deliveries in the caller's hands that they failed. False: no such subscription.
+create function kernel.nack(caller uuid, wanted uuid, events uuid[], errors text[]) returns boolean
+    language plpgsql
+as $$
+declare
+    sub kernel.subscription := kernel.find_subscription(caller, wanted);
+begin
+    if sub.id is null then
+        return false;
+    end if;
+    perform kernel.fail_deliveries(sub, events, errors, true);
+    return true;
 end
 $$;
 
@@ -477,6 +928,7 @@ declare
     this_row jsonb := coalesce(row_after, row_before);
     hidden text[] := coalesce(tg_argv[2], '{}')::text[];
     changed jsonb;
+    changed_to jsonb;
     verb text;
     payload jsonb;
     tenant uuid := (this_row ->> 'tenant_id')::uuid;
@@ -494,7 +946,7 @@ begin
         else 'updated'
     end;
     if tg_op = 'UPDATE' then
-        select jsonb_object_agg(b.key, b.value) into changed
+        select jsonb_object_agg(b.key, b.value), jsonb_object_agg(b.key, row_after -> b.key) into changed, changed_to
         from jsonb_each(row_before) b
         where b.value is distinct from row_after -> b.key;
         if changed is null then
@@ -510,19 +962,21 @@ begin
     insert into kernel.outbox (id, tenant_id, topic, partition, key, type, source, data, trace_id, at)
     values (gen_random_uuid(), tenant, 'platform.data.events', kernel.partition_of(entity), entity,
             'data.' || module || '.' || model || '.' || verb, 'data-layer', payload, request ->> 'trace', moment);
-    for member in select jsonb_object_keys(coalesce(request -> 'personal', '{}')) loop
+    for member in select p.key from jsonb_each_text(coalesce(request -> 'personal', '{}')) p
+                  where p.value is not null loop
         salt := replace(gen_random_uuid()::text, '-', '');
         salts := salts || jsonb_build_object(member, jsonb_build_object(
             'value', request -> 'personal' ->> member, 'salt', salt));
         commitments := commitments || jsonb_build_object(member, encode(sha256(convert_to(
             salt || (request -> 'personal' ->> member), 'UTF8')), 'hex'));
     end loop;
+    -- Of an update the record keeps what changed, before and after; the event carries the whole row.
     insert into kernel.audit_record (id, tenant_id, at, action, entity_type, entity_id, actor_kind, actor, user_id,
                                      trace_id, before, after, personal, commitments)
-    values (gen_random_uuid(), tenant, moment, 'data.' || module || '.' || model || '.' || verb,
+    values (kernel.new_id(), tenant, moment, 'data.' || module || '.' || model || '.' || verb,
             module || '.' || model, entity, coalesce(request ->> 'actorKind', 'module'),
             coalesce(request ->> 'actor', 'module:' || module), (request ->> 'userId')::uuid, request ->> 'trace',
-            coalesce(changed, row_before) - hidden, row_after - hidden, salts, commitments);
+            coalesce(changed, row_before) - hidden, coalesce(changed_to, row_after) - hidden, salts, commitments);
     return null;
 end
 $$;

@@ -1,2 +1,26 @@
-//! Platform Kernel: the door.
-fn main() {}
+//! Platform Kernel: the door. Reads the command line and does what it says; `serve` is in [`boot`].
+
+#![forbid(unsafe_code)]
+
+mod authority;
+mod backend;
+mod boot;
+mod cli;
+mod client;
+mod data_folder;
+mod failure;
+mod greeting;
+mod listeners;
+mod logs;
+mod running;
+mod settings;
+mod signals;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}

@@ -1,4 +1,5 @@
 //! Pipes: narrow contracts over real parts. What a service knows of Postgres, a cache, a log or a disk is here.
 
 pub mod crypto;
+pub mod dialler;
 pub mod postgres;

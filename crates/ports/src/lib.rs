@@ -8,4 +8,4 @@ pub mod link;
 mod service;
 
 pub use contracts::*;
-pub use service::{Health, HealthState, Hear, KernelService, OnFailure, Subscription, Task};
+pub use service::{Health, HealthState, Hear, KernelService, OnFailure, Subscription, Task, When};

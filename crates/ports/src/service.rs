@@ -54,10 +54,22 @@ pub struct Task {
     pub name: &'static str,
     /// The pause between two runs, in real time.
     pub every: Duration,
+    /// What makes it run.
+    pub when: When,
     /// What its failure means.
     pub on_failure: OnFailure,
     /// One run. Its context is the service's own.
     pub run: Arc<dyn Fn(Ctx) -> BoxFuture<'static, Result<()>> + Send + Sync>,
+}
+
+/// What makes a task run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Time alone.
+    Always,
+    /// A commit in this process that left an event or an audit record, once the pause is over; and once a minute. A task
+    /// that follows writes costs an idle sandbox nothing.
+    AfterWrites,
 }
 
 /// What the failure of a task means for the cell.

@@ -1,1 +1,30 @@
-//! sandbox
+//! The estate: sandboxes and the cells that run them.
+//!
+//! A sandbox is a database, a place for files and a row in the control database. A [`Cell`] is its running form: the
+//! services, wired to each other, with their tasks. The [`Estate`] holds all of them and knows the verbs: create, reset,
+//! fork, expire, delete.
+
+#![forbid(unsafe_code)]
+
+mod cell;
+mod control;
+mod error;
+mod estate;
+mod http;
+mod installation;
+mod keeper;
+mod operator;
+mod parts;
+mod seed;
+mod templates;
+mod verbs;
+
+pub use cell::{Cell, Services};
+pub use control::{SandboxRow, SandboxState};
+pub use error::OpenError;
+pub use estate::{Estate, EstateOptions, Timings};
+pub use operator::Operator;
+pub use parts::Parts;
+pub use seed::{Seed, SeedError, SeedReport};
+pub use templates::build_packed_data;
+pub use verbs::{Create, SandboxOut};

@@ -53,6 +53,8 @@ pub struct Model {
     pub columns: Vec<Column>,
     /// Unique constraints and the primary key.
     pub uniques: Vec<Unique>,
+    /// Check constraints.
+    pub checks: Vec<Check>,
     /// Relations made from foreign keys, to-one before to-many.
     pub relations: Vec<Relation>,
     /// Columns that no client may see, filter, sort by or set.
@@ -82,6 +84,13 @@ impl Model {
         self.relations.iter().find(|relation| relation.name == name)
     }
 
+    /// The to-one relation that was made from this foreign key.
+    pub fn reference(&self, constraint: &str) -> Option<&Relation> {
+        self.relations
+            .iter()
+            .find(|relation| relation.kind == RelationKind::ToOne && relation.constraint == constraint)
+    }
+
     /// Whether the kernel keeps this column itself.
     pub fn is_automatic(name: &str) -> bool {
         AUTOMATIC_COLUMNS.contains(&name)
@@ -98,13 +107,13 @@ impl Model {
     /// The visible columns that a constraint of Postgres speaks of (without `tenant_id`), to name the field when
     /// a write breaks it. Empty when the constraint is not known.
     pub fn constrained_columns(&self, constraint: &str) -> Vec<&str> {
-        let unique = self.uniques.iter().find(|unique| unique.name == constraint);
-        let columns: Vec<&str> = match unique {
-            Some(unique) => unique.columns.iter().map(String::as_str).collect(),
+        let unique = self.uniques.iter().find(|unique| unique.name == constraint).map(|unique| &unique.columns);
+        let check = || self.checks.iter().find(|check| check.name == constraint).map(|check| &check.columns);
+        let columns: Vec<&str> = match unique.or_else(check) {
+            Some(columns) => columns.iter().map(String::as_str).collect(),
             None => self
-                .relations
+                .reference(constraint)
                 .iter()
-                .filter(|relation| relation.kind == RelationKind::ToOne && relation.constraint == constraint)
                 .flat_map(|relation| relation.pairs.iter().map(|pair| pair.here.as_str()))
                 .collect(),
         };
@@ -135,6 +144,15 @@ pub struct Unique {
     /// The constraint's name, as Postgres reports it when it is broken.
     pub name: String,
     /// Its columns.
+    pub columns: Vec<String>,
+}
+
+/// A check constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// The constraint's name, as Postgres reports it when it is broken.
+    pub name: String,
+    /// The columns it looks at.
     pub columns: Vec<String>,
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernel::SandboxName;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{fault::is_lost_connection, pool::single, scram::verifier};
 use crate::crypto::RootKey;
@@ -13,9 +13,13 @@ use crate::crypto::RootKey;
 #[derive(Clone)]
 pub struct Cluster {
     admin: PgConnectOptions,
-    /// One connection: databases are made one after the other anyway.
-    connection: Arc<Mutex<Option<PgConnection>>>,
+    /// A few connections: dropping a database takes long and must not hold up the making of another.
+    idle: Arc<Mutex<Vec<PgConnection>>>,
+    places: Arc<Semaphore>,
 }
+
+/// Statements that the administrator runs at once.
+const PLACES: usize = 4;
 
 /// Why the server can't be used or did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,11 @@ impl Logins {
         Self { sandbox: "_control".to_owned(), key }
     }
 
+    /// The logins of a template while it is being made.
+    pub fn template(key: RootKey) -> Self {
+        Self { sandbox: "_template".to_owned(), key }
+    }
+
     /// The role's name.
     pub fn name(&self, login: Login) -> String {
         format!("pk_{}.{}", self.sandbox, login.suffix())
@@ -129,7 +138,7 @@ const GROUPS: [&str; 5] = ["pk_owner", "pk_app", "pk_system", "pk_data", "pk_rea
 impl Cluster {
     /// A server; nothing is opened yet.
     pub fn new(admin: PgConnectOptions) -> Self {
-        Self { admin, connection: Arc::default() }
+        Self { admin, idle: Arc::default(), places: Arc::new(Semaphore::new(PLACES)) }
     }
 
     /// The administrator's options, for a database.
@@ -327,6 +336,15 @@ impl Cluster {
         self.run(&format!("revoke connect on database {database} from {name}; drop role {name}")).await
     }
 
+    /// Takes from the logins the right to connect to a database, so that they can be removed while it stays.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn shut_out(&self, logins: &Logins, database: &str) -> Result<(), ClusterError> {
+        let names = Login::ALL.map(|login| quoted(&logins.name(login))).join(", ");
+        self.run(&format!("revoke all on database {} from {names}", quoted(database))).await
+    }
+
     /// Removes the logins of a sandbox whose database is gone.
     ///
     /// # Errors
@@ -338,58 +356,47 @@ impl Cluster {
 
     /// Runs statements of our own making; names in them are quoted by this file.
     async fn run(&self, statements: &str) -> Result<(), ClusterError> {
-        let mut held = self.connection.lock().await;
-        let mut first = true;
-        loop {
-            let connection = match held.take() {
-                Some(connection) => connection,
-                None => single(&self.admin).await?,
-            };
-            let mut connection = connection;
-            match sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await {
-                Ok(_) => {
-                    *held = Some(connection);
-                    return Ok(());
-                }
-                Err(error) if first && is_lost_connection(&error) => first = false,
-                Err(error) => {
-                    if !is_lost_connection(&error) {
-                        *held = Some(connection);
-                    }
-                    return Err(error.into());
-                }
-            }
-        }
+        self.with_connection(async |connection| {
+            sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.map(|_| ())
+        })
+        .await
     }
 
     async fn ask<R>(&self, question: &str) -> Result<R, ClusterError>
     where
         R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
     {
-        let mut held = self.connection.lock().await;
-        if let Some(mut connection) = held.take() {
-            match sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(&mut connection).await {
-                Ok(row) => {
-                    *held = Some(connection);
-                    return Ok(row);
-                }
+        self.with_connection(async |connection| {
+            sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(connection).await
+        })
+        .await
+    }
+
+    /// Works on an idle connection, or on a new one if there is none or it has died.
+    async fn with_connection<T>(
+        &self,
+        work: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, ClusterError> {
+        let _place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+        let idle = self.idle.lock().await.pop();
+        if let Some(mut connection) = idle {
+            match work(&mut connection).await {
                 Err(error) if is_lost_connection(&error) => {}
-                Err(error) => {
-                    *held = Some(connection);
-                    return Err(error.into());
+                done => {
+                    self.idle.lock().await.push(connection);
+                    return Ok(done?);
                 }
             }
         }
         let mut connection = single(&self.admin).await?;
-        let row =
-            sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(&mut connection).await?;
-        *held = Some(connection);
-        Ok(row)
+        let done = work(&mut connection).await;
+        self.idle.lock().await.push(connection);
+        Ok(done?)
     }
 
-    /// Closes the administrator's connection.
+    /// Closes the administrator's connections.
     pub async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take() {
+        for connection in self.idle.lock().await.drain(..) {
             let _ = connection.close().await;
         }
     }

@@ -5,7 +5,7 @@ use std::{
 
 use kernel::{Ctx, Result, TenantId};
 use sqlx::{SqlSafeStr, postgres::PgConnectOptions};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::{
@@ -27,6 +27,7 @@ struct Shared {
     data: Arc<Pool>,
     key: RootKey,
     outbox: Arc<Notify>,
+    written: watch::Sender<u64>,
 }
 
 /// How to reach a sandbox's database.
@@ -105,6 +106,7 @@ impl Database {
             data: pool(options.data),
             key: options.key,
             outbox: Arc::new(Notify::new()),
+            written: watch::Sender::new(0),
         }))
     }
 
@@ -140,6 +142,17 @@ impl Database {
     /// Wakes the relay: called after each commit that left something in the outbox.
     pub fn outbox(&self) -> &Arc<Notify> {
         &self.0.outbox
+    }
+
+    /// Counts commits that left an event or an audit record.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.0.written.subscribe()
+    }
+
+    /// Says that a commit left an event or an audit record: wakes the relay and whoever follows writes.
+    pub fn note_written(&self) {
+        self.0.outbox.notify_one();
+        self.0.written.send_modify(|count| *count += 1);
     }
 
     /// Closes connections that lay idle for longer than `age`.

@@ -166,6 +166,17 @@ impl Migrations {
     }
 }
 
+/// Empties, in a copy, what it must not inherit: sessions, keys, leases, queued outward work (the tables and statements
+/// that migrations noted in `kernel.not_cloned`).
+///
+/// # Errors
+/// What the server says.
+pub async fn after_clone(owner: &PgConnectOptions) -> Result<(), MigrationError> {
+    let mut connection = single(owner).await?;
+    sqlx::raw_sql("select kernel.after_clone()").execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
 /// Numbers of the control database's own files start here.
 const CONTROL: i32 = 100_000;
 

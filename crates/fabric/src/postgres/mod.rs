@@ -24,7 +24,7 @@ pub use cluster::{Cluster, ClusterError, Login, Logins, template_database};
 pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};
-pub use migrate::{Migration, MigrationError, Migrations};
+pub use migrate::{Migration, MigrationError, Migrations, after_clone};
 pub use pool::Budget;
 pub use query::Query;
 pub use schemas::{ModuleConnection, Schemas};

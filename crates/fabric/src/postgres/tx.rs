@@ -204,7 +204,7 @@ impl Tx {
         settle(checked, done)?;
         self.checked = None;
         if told {
-            self.handle.database().outbox().notify_one();
+            self.handle.database().note_written();
         }
         Ok(answer)
     }
@@ -215,7 +215,7 @@ impl Tx {
         }
         let events = Value::Array(std::mem::take(&mut self.events));
         let audits = Value::Array(std::mem::take(&mut self.audits));
-        let told = !events.as_array().is_none_or(Vec::is_empty);
+        let told = [&events, &audits].into_iter().any(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty()));
         let request = self.request.take();
         let sealed = match &request {
             Some(request) => {

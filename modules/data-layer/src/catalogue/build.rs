@@ -2,23 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+
 use super::{
-    AUTOMATIC_COLUMNS, Catalogue, Column, ColumnKind, ColumnPair, Model, Relation, RelationKind, Unique,
+    AUTOMATIC_COLUMNS, Catalogue, Check, Column, ColumnKind, ColumnPair, Model, Relation, RelationKind, Unique,
 };
 
 /// Everything the builder needs, as plain rows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct CatalogueRows {
     /// The ordinary tables of the schema.
     pub tables: Vec<TableRow>,
     /// Their columns, in the order of their position.
     pub columns: Vec<ColumnRow>,
-    /// Their primary keys, unique constraints and foreign keys.
+    /// Their primary keys, unique constraints, foreign keys and checks.
     pub constraints: Vec<ConstraintRow>,
 }
 
 /// One table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct TableRow {
     /// Its name.
     pub table: String,
@@ -27,7 +29,7 @@ pub struct TableRow {
 }
 
 /// One column; of an array the type is that of the elements, of a domain that of its base.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct ColumnRow {
     /// The table it belongs to.
     pub table: String,
@@ -54,16 +56,19 @@ pub struct ColumnRow {
 }
 
 /// What a constraint row is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConstraintKind {
     /// A primary key or a unique constraint or index.
     Unique,
     /// A foreign key.
     Foreign,
+    /// A check.
+    Check,
 }
 
 /// One constraint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct ConstraintRow {
     /// The table it stands on.
     pub table: String,
@@ -127,6 +132,7 @@ impl Catalogue {
                 comment: row.comment,
                 columns,
                 uniques: Vec::new(),
+                checks: Vec::new(),
                 relations: Vec::new(),
                 // `id` stays visible: it is the record's address, and lists are ordered by it.
                 hidden: rules.hidden.into_iter().filter(|name| name != "id").collect(),
@@ -134,9 +140,13 @@ impl Catalogue {
             };
             models.insert(row.table, model);
         }
-        for row in rows.constraints.iter().filter(|row| row.kind == ConstraintKind::Unique) {
-            if let Some(model) = models.get_mut(&row.table) {
-                model.uniques.push(Unique { name: row.name.clone(), columns: row.columns.clone() });
+        for row in &rows.constraints {
+            let Some(model) = models.get_mut(&row.table) else { continue };
+            let (name, columns) = (row.name.clone(), row.columns.clone());
+            match row.kind {
+                ConstraintKind::Unique => model.uniques.push(Unique { name, columns }),
+                ConstraintKind::Check => model.checks.push(Check { name, columns }),
+                ConstraintKind::Foreign => {}
             }
         }
         relate(&mut models, &rows.constraints);

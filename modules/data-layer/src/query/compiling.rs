@@ -5,11 +5,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    CursorKeys, CursorMismatch, ListQuery, ListStatement, MatchQuery, Param, Patch, ReadQuery, Records,
+    CursorKeys, CursorMismatch, ListQuery, ListStatement, MatchQuery, OnBehalf, Param, Patch, ReadQuery, Records,
     sample,
 };
 
 const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
+
+const BY: OnBehalf<'static> = OnBehalf { tenant: TENANT, request: "{}" };
 
 fn list(raw: &str, cursor: Option<&CursorKeys>) -> Result<ListStatement, CursorMismatch> {
     let crm = sample::crm();
@@ -100,7 +102,7 @@ fn records_that_leave_other_defaults_out_are_inserted_apart() {
     let records = Records::check(contacts, body).unwrap().records;
     let ids: Vec<Uuid> = (10..13).map(Uuid::from_u128).collect();
     let rows: Vec<_> = ids.iter().copied().zip(&records).collect();
-    let compiled = super::insert_many(TENANT, contacts, &rows);
+    let compiled = super::insert_many(BY, contacts, &rows);
     assert_eq!(compiled.sql.matches("insert into").count(), 2);
     let Param::Text(first) = &compiled.params[1] else { panic!("{:?}", compiled.params) };
     let first: serde_json::Value = serde_json::from_str(first).unwrap();
@@ -121,17 +123,41 @@ fn reads_and_writes_of_one_record_are_one_statement_each() {
     let read = ReadQuery::plain(contacts).compile(TENANT, id);
     assert_eq!(read.params, [Param::Uuid(TENANT.uuid()), Param::Uuid(id)]);
     let patch = Patch::check(contacts, json!({"age": 3})).unwrap();
-    let with = super::patch(TENANT, contacts, id, &patch, Some(4));
+    let with = super::patch(BY, contacts, id, &patch, Some(4));
     assert!(
         with.sql.contains(
-            "set \"age\" = v.\"age\" from json_populate_record(null::\"module_crm\".\"contacts\", $4"
+            "set \"age\" = v.\"age\" from json_populate_record(null::\"module_crm\".\"contacts\", $5"
         )
     );
     assert!(with.sql.contains("'stale'"));
-    assert!(!super::patch(TENANT, contacts, id, &patch, None).sql.contains("'stale'"));
+    assert!(!super::patch(BY, contacts, id, &patch, None).sql.contains("'stale'"));
     let many = MatchQuery::parse(&crm, contacts, "status=eq.left&max=10").unwrap();
-    let many = super::change_matching(TENANT, &many, &patch);
+    let many = super::change_matching(BY, &many, &patch);
     assert_eq!(many.sql.matches("kernel.owns($1::uuid, ").count(), 2);
+}
+
+#[test]
+fn every_write_tells_the_triggers_who_asked() {
+    let crm = sample::crm();
+    let contacts = crm.model("contacts").unwrap();
+    let id = Uuid::from_u128(5);
+    let patch = Patch::check(contacts, json!({"age": 3})).unwrap();
+    let many = MatchQuery::parse(&crm, contacts, "status=eq.left&max=10").unwrap();
+    let by = OnBehalf { tenant: TENANT, request: r#"{"actor":"user:7"}"# };
+    for compiled in [
+        super::insert_rows(by, contacts, &[]),
+        super::insert_many(by, contacts, &[]),
+        super::patch(by, contacts, id, &patch, None),
+        super::soft_delete(by, contacts, id, Some(1)),
+        super::restore(by, contacts, id, None),
+        super::delete_for_ever(by, contacts, id, None),
+        super::change_matching(by, &many, &patch),
+    ] {
+        let place = compiled.params.iter().position(|one| *one == Param::Text(by.request.to_owned())).unwrap() + 1;
+        let told = format!("where (select set_config('kernel.request', ${place}::text, true)) is not null");
+        assert_eq!(compiled.sql.matches(&told).count(), 1, "{}", compiled.sql);
+        assert!(!compiled.sql.contains("user:7"));
+    }
 }
 
 #[test]
@@ -142,11 +168,11 @@ fn a_hidden_column_is_in_no_answer() {
     let patch = Patch::check(contacts, json!({"age": 3})).unwrap();
     for compiled in [
         ReadQuery::plain(contacts).compile(TENANT, id),
-        super::patch(TENANT, contacts, id, &patch, None),
-        super::soft_delete(TENANT, contacts, id, None),
-        super::restore(TENANT, contacts, id, None),
-        super::delete_for_ever(TENANT, contacts, id, None),
-        super::insert_rows(TENANT, contacts, &[]),
+        super::patch(BY, contacts, id, &patch, None),
+        super::soft_delete(BY, contacts, id, None),
+        super::restore(BY, contacts, id, None),
+        super::delete_for_ever(BY, contacts, id, None),
+        super::insert_rows(BY, contacts, &[]),
         list("select=*,deals_by_contact(*,contact)", None).unwrap().statement,
     ] {
         assert!(!compiled.sql.contains("secret"), "{}", compiled.sql);

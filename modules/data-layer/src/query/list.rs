@@ -33,7 +33,7 @@ pub struct ListQuery<'a> {
     pub(super) selection: Selection<'a>,
     pub(super) filter: Vec<Condition<'a>>,
     pub(super) sort: Vec<SortKey<'a>>,
-    reached: BTreeSet<&'a str>,
+    pub(super) reached: BTreeSet<&'a str>,
     /// Records of the page.
     pub limit: u32,
     /// Whether `meta.total` is asked for.
@@ -52,10 +52,7 @@ impl<'a> ListQuery<'a> {
     pub fn parse(catalogue: &'a Catalogue, model: &'a Model, raw: &str) -> Result<Self, Vec<FieldError>> {
         let words = ["select", "sort", "limit", "cursor", "count", "deleted"];
         let mut parameters = Parameters::read(catalogue, model, raw, &words)?;
-        let sort = match parameters.take("sort") {
-            Some(sort) => parameters.sort("sort", model, &sort),
-            None => Vec::new(),
-        };
+        let sort = parameters.order(model);
         let limit = match parameters.take("limit") {
             Some(limit) => parameters.number("limit", &limit, MAX_LIMIT),
             None => DEFAULT_LIMIT,
@@ -65,15 +62,15 @@ impl<'a> ListQuery<'a> {
             Some("true") => true,
             Some(_) => parameters.misread("count", "This must be true or false.").unwrap_or_default(),
         };
-        let deleted = match parameters.take("deleted").as_deref() {
-            None => Deleted::Without,
-            Some("only") => Deleted::Only,
-            Some("with") => Deleted::With,
-            Some(_) => parameters.misread("deleted", "This must be only or with.").unwrap_or_default(),
-        };
+        let deleted = parameters.deleted();
         let cursor = parameters.take("cursor");
         let (selection, part, reached) = parameters.finish(limit)?;
         Ok(Self { selection, filter: part.filter, sort, reached, limit, count, deleted, cursor })
+    }
+
+    /// The members of each record, in order.
+    pub fn members(&self) -> impl Iterator<Item = &'a str> {
+        self.selection.names()
     }
 
     /// The model whose records are listed.
@@ -185,6 +182,21 @@ impl<'a> Parameters<'a> {
         self.words.remove(word)
     }
 
+    /// The page's `sort`.
+    pub fn order(&mut self, model: &'a Model) -> Vec<SortKey<'a>> {
+        self.take("sort").map(|sort| self.sort("sort", model, &sort)).unwrap_or_default()
+    }
+
+    /// The page's `deleted`.
+    pub fn deleted(&mut self) -> Deleted {
+        match self.take("deleted").as_deref() {
+            None => Deleted::Without,
+            Some("only") => Deleted::Only,
+            Some("with") => Deleted::With,
+            Some(_) => self.misread("deleted", "This must be only or with.").unwrap_or_default(),
+        }
+    }
+
     /// A read of one record has no list of its own to filter.
     pub fn refuse_root_filters(&mut self) {
         if self.parts.remove(&Vec::new()).is_some() {
@@ -193,7 +205,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn misread<T>(&mut self, field: &str, message: &str) -> Option<T> {
+    pub fn misread<T>(&mut self, field: &str, message: &str) -> Option<T> {
         self.filters.fault(field, FieldCode::InvalidFormat, message);
         None
     }

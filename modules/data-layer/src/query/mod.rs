@@ -17,6 +17,7 @@
 //! In groups and lists a value with commas, parentheses or quotes stands in double quotes, `\` escaping `"` and `\`.
 
 mod condition;
+mod export;
 mod filter;
 mod list;
 mod reach;
@@ -37,13 +38,14 @@ mod properties;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use export::ExportFormat;
 pub use list::{Deleted, ListQuery, MatchQuery};
 pub use read::{CursorKeys, CursorMismatch, ListStatement};
 pub use record::{Patch, Record, Records};
 pub use select::ReadQuery;
 pub use sql::{Compiled, Param};
 pub use write::{
-    Outcome, change_matching, delete_for_ever, insert_many, insert_rows, patch, restore, soft_delete,
+    OnBehalf, Outcome, change_matching, delete_for_ever, insert_many, insert_rows, patch, restore, soft_delete,
 };
 
 pub(crate) use sql::quote_ident;

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ListQuery, MatchQuery, Patch, ReadQuery, Records, sample};
+use super::{ListQuery, MatchQuery, OnBehalf, Patch, ReadQuery, Records, sample};
 
 const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
+const BY: OnBehalf<'static> = OnBehalf { tenant: TENANT, request: "{}" };
 /// Stands in every piece of text that a request brings along.
 const MARK: &str = "Zq9";
 
@@ -25,7 +26,7 @@ fn statements(raw: &str) -> Vec<String> {
         found.push(read.compile(TENANT, Uuid::nil()).sql);
     }
     if let Ok(many) = MatchQuery::parse(&crm, contacts, &format!("{raw}&max=5")) {
-        found.push(super::change_matching(TENANT, &many, &patch).sql);
+        found.push(super::change_matching(BY, &many, &patch).sql);
     }
     found
 }
@@ -133,12 +134,12 @@ proptest! {
         let _ = Patch::check(contacts, body.clone());
         if let Ok(records) = Records::check(contacts, body) {
             let rows: Vec<_> = records.records.iter().map(|record| (Uuid::nil(), record)).collect();
-            super::insert_many(TENANT, contacts, &rows);
+            super::insert_many(BY, contacts, &rows);
         }
         let marked = format!("{text}{MARK}");
         let body = json!([{"name": marked, "email": "x", "notes": {&marked: &marked}, "tags": [&marked]}]);
         let records = Records::check(contacts, body).unwrap();
         let rows: Vec<_> = records.records.iter().map(|record| (Uuid::nil(), record)).collect();
-        prop_assert!(!super::insert_rows(TENANT, contacts, &rows).sql.contains(MARK));
+        prop_assert!(!super::insert_rows(BY, contacts, &rows).sql.contains(MARK));
     }
 }

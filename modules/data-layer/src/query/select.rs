@@ -77,6 +77,14 @@ impl<'a> Selection<'a> {
         Ok(())
     }
 
+    /// The members that it shows, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.items.iter().map(|item| match item {
+            Item::Column(column) => column.name.as_str(),
+            Item::One { relation, .. } | Item::Many { relation, .. } => relation.name.as_str(),
+        })
+    }
+
     /// Adds the names of all models shown.
     pub fn models(&self, names: &mut BTreeSet<&'a str>) {
         names.insert(&self.model.name);

@@ -14,6 +14,25 @@ use crate::catalogue::Model;
 /// Statements of more shapes than this are not worth keeping prepared: the same mix hardly comes again.
 const MAX_KEPT_SHAPES: usize = 2;
 
+/// For whom a write is done.
+#[derive(Clone, Copy, Debug)]
+pub struct OnBehalf<'a> {
+    /// Whose records.
+    pub tenant: TenantId,
+    /// The JSON that the triggers on the table read from the setting `kernel.request`: who asked, in which trace.
+    pub request: &'a str,
+}
+
+impl OnBehalf<'_> {
+    /// The condition that puts the setting, to stand in the `where` of a write's outermost select. It holds for every
+    /// row and is a query of its own, which Postgres runs once before it looks at rows; the triggers that read the
+    /// setting come after the last row. Local to the transaction, so it never outlives the statement it tells of.
+    fn told(self, writer: &mut Writer) -> String {
+        let place = writer.bind(Param::Text(self.request.to_owned()));
+        format!("(select set_config('kernel.request', {place}::text, true)) is not null")
+    }
+}
+
 /// How a write of one record ended, from the column `outcome`; no row at all means that there is no such record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -39,8 +58,8 @@ impl Outcome {
 
 /// Inserts records under the ids given with them; one row each, in their order: `id` (text), `version` (bigint),
 /// `record` (text: JSON). Requests whose creates are written together take their own rows from it.
-pub fn insert_rows(tenant: TenantId, model: &Model, records: &[(Uuid, &Record)]) -> Compiled {
-    let insert = Insert::new(tenant, model, records);
+pub fn insert_rows(by: OnBehalf<'_>, model: &Model, records: &[(Uuid, &Record)]) -> Compiled {
+    let insert = Insert::new(by, model, records);
     let select = format!(
         "select {id}::text as id, {version}::int8 as version, row_to_json(r0)::text as record",
         id = insert.id,
@@ -51,8 +70,8 @@ pub fn insert_rows(tenant: TenantId, model: &Model, records: &[(Uuid, &Record)])
 }
 
 /// Inserts records under the ids given with them; one row: `data` (text: the JSON array in their order).
-pub fn insert_many(tenant: TenantId, model: &Model, records: &[(Uuid, &Record)]) -> Compiled {
-    let insert = Insert::new(tenant, model, records);
+pub fn insert_many(by: OnBehalf<'_>, model: &Model, records: &[(Uuid, &Record)]) -> Compiled {
+    let insert = Insert::new(by, model, records);
     let order = if insert.ordered { " order by o.n" } else { "" };
     insert.finish(&format!("select coalesce(json_agg(r0{order}), '[]'::json)::text as data"), "")
 }
@@ -63,6 +82,7 @@ struct Insert {
     id: String,
     version: String,
     record: String,
+    told: String,
     /// Whether rows come from several inserts, so that `o.n` has their order.
     ordered: bool,
     shapes: usize,
@@ -71,8 +91,8 @@ struct Insert {
 impl Insert {
     /// One insert for all records that leave the same defaults to Postgres: `insert … select` has no word for
     /// DEFAULT, so a column with one is named only by those that give it. Others are null where they are not given.
-    fn new(tenant: TenantId, model: &Model, records: &[(Uuid, &Record)]) -> Self {
-        let mut writer = Writer::new(tenant);
+    fn new(by: OnBehalf<'_>, model: &Model, records: &[(Uuid, &Record)]) -> Self {
+        let mut writer = Writer::new(by.tenant);
         let mut frame = Frame::new(writer.alias());
         let record = plain_record(&mut writer, &mut frame, model);
         let (id, version) = (frame.column("id"), frame.column("version"));
@@ -121,15 +141,17 @@ impl Insert {
         } else {
             format!("p0 as ({})", inserts.concat())
         };
-        Self { writer, with, id, version, record, ordered, shapes: shapes.len() }
+        let told = by.told(&mut writer);
+        Self { writer, with, id, version, record, told, ordered, shapes: shapes.len() }
     }
 
     fn finish(self, select: &str, order: &str) -> Compiled {
         let join = if self.ordered { format!(" join o on o.id = {}", self.id) } else { String::new() };
         let sql = format!(
-            "with {with} {select} from p0{join} cross join lateral (select {record}) r0{order}",
+            "with {with} {select} from p0{join} cross join lateral (select {record}) r0 where {told}{order}",
             with = self.with,
             record = self.record,
+            told = self.told,
         );
         let mut compiled = self.writer.finish(sql);
         compiled.reusable = self.shapes <= MAX_KEPT_SHAPES;
@@ -161,8 +183,8 @@ fn document<'r>(records: impl Iterator<Item = &'r (Uuid, &'r Record)>) -> String
 ///
 /// One row: `outcome` ([`Outcome`]), `version` (bigint), `record` (text: JSON, null unless done); none when there is
 /// no such record. A patch that sets nothing answers with the record as it is.
-pub fn patch(tenant: TenantId, model: &Model, id: Uuid, patch: &Patch, if_match: Option<i64>) -> Compiled {
-    let mut change = Change::new(tenant, model, id, if_match);
+pub fn patch(by: OnBehalf<'_>, model: &Model, id: Uuid, patch: &Patch, if_match: Option<i64>) -> Compiled {
+    let mut change = Change::new(by, model, id, if_match);
     let live = Writer::owned(0, Deleted::Without);
     let action = if patch.is_empty() {
         let columns = change.frame.columns();
@@ -175,23 +197,23 @@ pub fn patch(tenant: TenantId, model: &Model, id: Uuid, patch: &Patch, if_match:
 }
 
 /// Marks one record as deleted. Answers as [`patch`] does; a record that is deleted already is not found.
-pub fn soft_delete(tenant: TenantId, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
-    let change = Change::new(tenant, model, id, if_match);
+pub fn soft_delete(by: OnBehalf<'_>, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
+    let change = Change::new(by, model, id, if_match);
     let action = change.update("\"deleted_at\" = kernel.now()", &Writer::owned(0, Deleted::Without));
     change.finish(&action, Deleted::Without)
 }
 
 /// Takes the mark of deletion off one record. Answers as [`patch`] does, and [`Outcome::Live`] for one without.
-pub fn restore(tenant: TenantId, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
-    let change = Change::new(tenant, model, id, if_match);
+pub fn restore(by: OnBehalf<'_>, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
+    let change = Change::new(by, model, id, if_match);
     let action = change.update("\"deleted_at\" = null", &Writer::owned(0, Deleted::Only));
     change.finish(&action, Deleted::With)
 }
 
 /// Removes one record that is marked as deleted. Answers as [`patch`] does with the record as it was, and
 /// [`Outcome::Live`] for one that is not marked.
-pub fn delete_for_ever(tenant: TenantId, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
-    let change = Change::new(tenant, model, id, if_match);
+pub fn delete_for_ever(by: OnBehalf<'_>, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
+    let change = Change::new(by, model, id, if_match);
     let action = format!(
         "delete from {} t0 where {}{} returning {}",
         change.table,
@@ -210,24 +232,26 @@ struct Change<'a> {
     record: String,
     version: String,
     id: String,
+    told: String,
     /// The conditions for the very record and version.
     exactly: String,
     if_match: Option<String>,
 }
 
 impl<'a> Change<'a> {
-    fn new(tenant: TenantId, model: &'a Model, id: Uuid, if_match: Option<i64>) -> Self {
-        let mut writer = Writer::new(tenant);
+    fn new(by: OnBehalf<'_>, model: &'a Model, id: Uuid, if_match: Option<i64>) -> Self {
+        let mut writer = Writer::new(by.tenant);
         let mut frame = Frame::new(writer.alias());
         let id = writer.bind(Param::Uuid(id));
         let if_match = if_match.map(|version| writer.bind(Param::Int(version)));
+        let told = by.told(&mut writer);
         let record = plain_record(&mut writer, &mut frame, model);
         let version = frame.column("version");
         let mut exactly = format!(" and t0.\"id\" = {id}::uuid");
         if let Some(place) = &if_match {
             exactly += &format!(" and t0.\"version\" = {place}::int8");
         }
-        Self { writer, frame, table: table(model), record, version, id, exactly, if_match }
+        Self { writer, frame, table: table(model), record, version, id, told, exactly, if_match }
     }
 
     fn update(&self, set: &str, owned: &str) -> String {
@@ -260,8 +284,8 @@ impl<'a> Change<'a> {
         });
         let sql = format!(
             "with p0 as ({action}) select 'done' as outcome, {}::int8 as version, row_to_json(r0)::text as record \
-             from p0 cross join lateral (select {}) r0{otherwise}",
-            self.version, self.record
+             from p0 cross join lateral (select {}) r0 where {}{otherwise}",
+            self.version, self.record, self.told
         );
         self.writer.finish(sql)
     }
@@ -270,8 +294,8 @@ impl<'a> Change<'a> {
 /// Sets members of every record that matches, unless more than the query's `max` do: then of none.
 ///
 /// One row: `matched` (bigint, at most `max` + 1) and `changed` (bigint).
-pub fn change_matching(tenant: TenantId, query: &MatchQuery<'_>, patch: &Patch) -> Compiled {
-    let mut writer = Writer::new(tenant);
+pub fn change_matching(by: OnBehalf<'_>, query: &MatchQuery<'_>, patch: &Patch) -> Compiled {
+    let mut writer = Writer::new(by.tenant);
     let at = writer.alias();
     let filter = Writer::owned(at, Deleted::Without) + &writer.conditions(at, &query.filter);
     let max = writer.bind(Param::Int(i64::from(query.max)));
@@ -286,11 +310,12 @@ pub fn change_matching(tenant: TenantId, query: &MatchQuery<'_>, patch: &Patch) 
             assignments(query.model, patch)
         )
     };
+    let told = by.told(&mut writer);
     // Locked in the order of ids, so that two of these at once wait for each other instead of deadlocking.
     let sql = format!(
         "with hit as materialized (select t{at}.\"id\" as id from {table} t{at} where {filter} \
          order by t{at}.\"id\" limit {max}::int8 + 1 for update of t{at}), done as ({change}) \
-         select (select count(*) from hit) as matched, (select count(*) from done) as changed"
+         select (select count(*) from hit) as matched, (select count(*) from done) as changed where {told}"
     );
     writer.finish(sql)
 }

@@ -1,0 +1,320 @@
+//! A cell: one sandbox's services, wired to each other, with their tasks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use audit::{Audit, AuditDeps};
+use data_layer::{DataLayer, DataLayerDeps};
+use domain_resolver::{DomainResolver, DomainResolverDeps};
+use event_bus::{EventBus, EventBusDeps};
+use fabric::{
+    crypto::RootKey,
+    dialler::Dialler,
+    log::{Consumer, EventLog, PostgresLog, Relay, Subscriptions},
+    postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
+    sql,
+};
+use gateway::{Gateway, GatewayDeps, GatewaySettings, OperatorGate};
+use iam::{HashCost, Iam, IamDeps};
+use kernel::{Clock, ClockSetting, Ctx, Error, Result, SandboxName, Slug, Timestamp};
+use module_registry::{ModuleRegistry, ModuleRegistryDeps};
+use ports::{
+    DomainsLink, IamLink, KernelService, ModulesLink,
+    http::{CursorKey, ServiceRoutes},
+    link::LinkOptions,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{control::SandboxRow, parts::Parts};
+
+/// One sandbox, running.
+pub struct Cell {
+    name: SandboxName,
+    /// The generation it was opened in.
+    pub(crate) generation: i64,
+    clock: Clock,
+    db: Database,
+    services: Services,
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    faulted: Arc<AtomicBool>,
+}
+
+/// The services of a cell.
+pub struct Services {
+    /// Identity, access, tenants.
+    pub iam: Arc<Iam>,
+    /// Records of modules.
+    pub data_layer: Arc<DataLayer>,
+    /// Domain events.
+    pub event_bus: Arc<EventBus>,
+    /// The audit trail.
+    pub audit: Arc<Audit>,
+    /// Modules.
+    pub modules: Arc<ModuleRegistry>,
+    /// Hosts.
+    pub domains: Arc<DomainResolver>,
+}
+
+/// What a cell is made from.
+pub(crate) struct CellDeps<'a> {
+    pub row: &'a SandboxRow,
+    pub name: SandboxName,
+    pub database: String,
+    pub key: RootKey,
+    pub logins: Logins,
+    pub parts: &'a Parts,
+    pub settings: GatewaySettings,
+    pub issuer: String,
+    pub hosts: Vec<String>,
+    pub operator: Arc<dyn OperatorGate>,
+    pub dialler: Dialler,
+    pub backends: BTreeMap<String, String>,
+    pub install_timeout: Duration,
+    /// Operations of the process itself, such as the sandbox verbs.
+    pub process_routes: Option<ServiceRoutes>,
+}
+
+/// Connections of each role that one sandbox may have at once.
+const POOL: usize = 8;
+
+#[derive(FromRow)]
+struct ClockRow {
+    offset_micros: i64,
+    frozen_at: Option<Timestamp>,
+}
+
+impl Cell {
+    /// Wires the services and starts their tasks. The database must have today's schema.
+    pub(crate) async fn open(deps: CellDeps<'_>) -> Result<Arc<Self>> {
+        let CellDeps { name, key, logins, parts, .. } = deps;
+        let options = |login| logins.options(&parts.cluster, login, &deps.database);
+        let db = Database::new(DatabaseOptions {
+            app: options(Login::App),
+            system: options(Login::System),
+            data: options(Login::Data),
+            budget: Arc::clone(&parts.budget),
+            pool_size: POOL,
+            key: key.clone(),
+        });
+        let clock = Clock::real();
+        let cx = Ctx::system(name.clone(), clock.clone(), "sandbox");
+        let setting: ClockRow = db
+            .system(&cx, Reason::Sandbox)
+            .query(sql!("select offset_micros, frozen_at from kernel.clock"))
+            .one()
+            .await?;
+        clock.adjust(ClockSetting { offset_micros: setting.offset_micros, frozen_at: setting.frozen_at });
+
+        let iam_link = IamLink::unbound("iam", LinkOptions::default());
+        let modules_link = ModulesLink::unbound("module-registry", LinkOptions::default());
+        let domains_link = DomainsLink::unbound("domain-resolver", LinkOptions::default());
+        let cursor = CursorKey::new(&key.derive(&["cursor"]));
+        let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone()));
+        let subscriptions = Subscriptions::new(db.clone());
+
+        let iam = Iam::create(IamDeps {
+            db: db.clone(),
+            modules: modules_link.clone(),
+            issuer: deps.issuer,
+            hash: HashCost::Sandbox,
+            sandbox: name.clone(),
+            clock: clock.clone(),
+        });
+        let modules = ModuleRegistry::create(ModuleRegistryDeps {
+            db: db.clone(),
+            schemas: Schemas::new(parts.cluster.clone(), logins, deps.database),
+            cursor: cursor.clone(),
+            install_timeout: deps.install_timeout,
+            backends: deps.backends,
+        });
+        let domains = DomainResolver::create(DomainResolverDeps {
+            sandbox: name.clone(),
+            iam: iam_link.clone(),
+            hosts: deps.hosts,
+        });
+        let audit = Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
+        let event_bus = EventBus::create(EventBusDeps {
+            db: db.clone(),
+            log: Arc::clone(&log),
+            subscriptions: subscriptions.clone(),
+            modules: modules_link.clone(),
+            cursor: cursor.clone(),
+        });
+        let data_layer = DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
+
+        iam_link.bind(&(iam.clone() as Arc<dyn ports::Iam>))?;
+        modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
+        domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
+
+        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
+        routes.extend(deps.process_routes);
+        let gateway = Gateway::create(GatewayDeps {
+            sandbox: name.clone(),
+            clock: clock.clone(),
+            services: routes,
+            iam: iam_link,
+            modules: modules_link,
+            domains: domains_link,
+            operator: deps.operator,
+            dialler: deps.dialler,
+            settings: deps.settings,
+        })
+        .map_err(Error::internal)?;
+
+        let cell = Arc::new(Self {
+            name,
+            generation: deps.row.generation,
+            clock,
+            db,
+            services,
+            gateway,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            faulted: Arc::default(),
+        });
+        cell.start(&subscriptions);
+        Ok(cell)
+    }
+
+    fn start(self: &Arc<Self>, subscriptions: &Subscriptions) {
+        let relay = Relay::new(self.db.clone(), self.cx("event-bus"));
+        self.tasks.spawn(relay.run(self.stop.clone()));
+        for service in self.services.each() {
+            for wish in service.subscriptions() {
+                let (name, clock) = (self.name.clone(), self.clock.clone());
+                let consumer = Consumer::new(subscriptions.clone(), self.db.clone(), wish.name, wish.types, wish.hear)
+                    .with_ctx(move |event| event_cx(&name, &clock, event));
+                self.tasks.spawn(consumer.run(self.stop.clone()));
+            }
+            for task in service.tasks() {
+                self.tasks.spawn(crate::keeper::run_task(
+                    task,
+                    self.cx(service_name(service.name())),
+                    self.db.written(),
+                    self.stop.clone(),
+                    Arc::clone(&self.faulted),
+                ));
+            }
+        }
+    }
+
+    /// A context in which `service` works on its own behalf.
+    pub fn cx(&self, service: &'static str) -> Ctx {
+        Ctx::system(self.name.clone(), self.clock.clone(), service)
+    }
+
+    /// The sandbox.
+    pub fn name(&self) -> &SandboxName {
+        &self.name
+    }
+
+    /// Its data.
+    pub fn db(&self) -> &Database {
+        &self.db
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Its services.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Its way in.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// A task failed in a way that takes the sandbox out of service.
+    pub(crate) fn is_faulted(&self) -> bool {
+        self.faulted.load(Ordering::Relaxed)
+    }
+
+    /// How long nobody asked for anything.
+    pub(crate) fn idle_for(&self) -> Duration {
+        if self.gateway.in_flight() > 0 || self.gateway.open_streams() > 0 {
+            return Duration::ZERO;
+        }
+        Instant::now().saturating_duration_since(self.gateway.last_used())
+    }
+
+    /// Whether it may sleep now: nothing waits in the outbox.
+    pub(crate) async fn may_sleep(&self) -> Result<bool> {
+        self.db
+            .system(&self.cx("sandbox"), Reason::Sandbox)
+            .query(sql!("select not exists (select 1 from kernel.outbox)"))
+            .value()
+            .await
+    }
+
+    /// When its next job is due, in real time.
+    pub(crate) async fn next_due(&self) -> Result<Option<Timestamp>> {
+        self.db
+            .system(&self.cx("sandbox"), Reason::Sandbox)
+            .query(sql!(
+                "select clock_timestamp() + greatest(min(due_at) - kernel.now(), interval '0')
+                 from kernel.job where failed_at is null"
+            ))
+            .value()
+            .await
+    }
+
+    /// Running requests get a moment, then everything ends: tasks, connections.
+    pub(crate) async fn close(&self) {
+        self.gateway.drain().await;
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(Duration::from_secs(2), self.tasks.wait()).await.is_err() {
+            tracing::warn!(sandbox = %self.name, "tasks did not end in time; their connections are ended");
+        }
+        self.db.close();
+    }
+}
+
+impl Services {
+    /// All of them, in the order of the architecture.
+    pub fn each(&self) -> [Arc<dyn KernelService>; 6] {
+        [
+            self.iam.clone(),
+            self.data_layer.clone(),
+            self.event_bus.clone(),
+            self.audit.clone(),
+            self.modules.clone(),
+            self.domains.clone(),
+        ]
+    }
+}
+
+/// Names of services are known at compile time; a context wants them so.
+fn service_name(name: &str) -> &'static str {
+    const NAMES: [&str; 12] = [
+        "gateway", "iam", "data-layer", "event-bus", "notify", "files", "money", "audit", "billing", "module-registry",
+        "integration-hub", "domain-resolver",
+    ];
+    NAMES.into_iter().find(|known| *known == name).unwrap_or("sandbox")
+}
+
+fn event_cx(name: &SandboxName, clock: &Clock, event: &kernel::DomainEvent) -> Ctx {
+    let cx = Ctx::system(name.clone(), clock.clone(), "event-bus");
+    match event.tenant_id {
+        Some(tenant) => cx.within(tenant),
+        None => cx,
+    }
+}
+
+/// What a caller hears while a sandbox is closed for a moment.
+pub(crate) fn draining() -> Error {
+    Error::new(Slug::Draining, "The sandbox is being copied, reset or closed; repeat in a moment.")
+}

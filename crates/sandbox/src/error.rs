@@ -1,0 +1,50 @@
+use fabric::postgres::{ClusterError, MigrationError, embedded::EmbeddedError};
+
+/// Why the product could not be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The embedded Postgres.
+    #[error("{0}")]
+    Embedded(#[from] EmbeddedError),
+    /// The server.
+    #[error("{0}")]
+    Cluster(#[from] ClusterError),
+    /// A migration of the control database or a template.
+    #[error("{0}")]
+    Migration(#[from] MigrationError),
+    /// The data folder.
+    #[error("{path}: {source}; give the process a folder it may write, with --data-dir")]
+    Folder {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another installation's key.
+    #[error(
+        "this database was set up with another secret key: set KERNEL_SECRET_KEY (or KERNEL_SECRET_KEY_FILE) to the key \
+         of the installation that made it, or use a fresh database"
+    )]
+    OtherKey,
+    /// A key file that is no key.
+    #[error("the key in {0} is damaged: restore the file from a copy; without it, sealed data can't be read")]
+    DamagedKey(String),
+    /// A part that this version does not have.
+    #[error("{0}")]
+    NotYet(String),
+    /// DATABASE_URL does not parse.
+    #[error("DATABASE_URL can't be read: {0}; an example: postgres://kernel:password@db.example.com:5432/postgres")]
+    Address(String),
+    /// The seed.
+    #[error("the template could not be made: {0}")]
+    Seed(#[from] crate::seed::SeedError),
+    /// Something else went wrong while opening.
+    #[error("{}", .0.detail())]
+    Kernel(#[source] kernel::Error),
+}
+
+impl From<kernel::Error> for OpenError {
+    fn from(error: kernel::Error) -> Self {
+        Self::Kernel(error)
+    }
+}

@@ -1,0 +1,474 @@
+//! The estate: which sandboxes there are, which of them are awake.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use fabric::{
+    crypto::RootKey,
+    dialler::Dialler,
+    postgres::{Cluster, Database, DatabaseOptions, Login, Logins, Migrations},
+};
+use futures::future::BoxFuture;
+use gateway::{Cells, Gateway, GatewaySettings, HostVerdict};
+use kernel::{
+    Error, Result, SandboxName, Slug,
+    config::{Config, Template},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    cell::{Cell, CellDeps, draining},
+    control::{Control, SandboxRow, SandboxState},
+    error::OpenError,
+    installation::Installation,
+    operator::Operator,
+    parts::Parts,
+    templates::{Spares, Templates},
+};
+
+/// All sandboxes of the process.
+pub struct Estate {
+    pub(crate) options: EstateOptions,
+    pub(crate) installation: Installation,
+    pub(crate) parts: Parts,
+    pub(crate) control: Control,
+    control_db: Database,
+    pub(crate) templates: Templates,
+    pub(crate) spares: Spares,
+    /// Verbs under way: each holds a connection to the control database while it waits for others.
+    pub(crate) verbs: tokio::sync::Semaphore,
+    operator: Arc<Operator>,
+    dialler: Dialler,
+    slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
+    timings: OnceLock<Timings>,
+    stop: CancellationToken,
+    /// What each closed sandbox failed with, for `/health`.
+    pub(crate) failures: Mutex<BTreeMap<String, String>>,
+    closing: std::sync::atomic::AtomicBool,
+}
+
+/// How the estate is set up.
+#[derive(Clone)]
+pub struct EstateOptions {
+    /// The whole configuration.
+    pub config: Config,
+    /// The address people use, as really bound.
+    pub public_url: String,
+    /// Of the program.
+    pub version: &'static str,
+    /// Addresses of back-ends that the process runs itself, by module name.
+    pub backends: BTreeMap<String, String>,
+}
+
+/// How long each step of opening took.
+pub type Timings = Vec<(&'static str, Duration)>;
+
+/// A sandbox's place in the process: its cell while it is awake, and a lock for whoever opens, closes or changes it.
+#[derive(Default)]
+pub(crate) struct Slot {
+    cell: RwLock<Option<Arc<Cell>>>,
+    pub(crate) change: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        self.cell.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set(&self, cell: Option<Arc<Cell>>) -> Option<Arc<Cell>> {
+        std::mem::replace(&mut *self.cell.write().unwrap_or_else(PoisonError::into_inner), cell)
+    }
+}
+
+/// How long a new request waits for a sandbox that is being changed.
+const WAIT_FOR_CHANGE: Duration = Duration::from_secs(2);
+
+/// The name of the control database.
+const CONTROL: &str = "pk_control";
+
+impl Estate {
+    /// Opens everything: the server, the control database, the templates, the default sandbox.
+    ///
+    /// # Errors
+    /// With a sentence that helps.
+    pub async fn open(options: EstateOptions) -> Result<Arc<Self>, OpenError> {
+        let mut timings = Timings::new();
+        let mut clock = Instant::now();
+        let mut step = |name: &'static str, timings: &mut Timings| {
+            timings.push((name, clock.elapsed()));
+            clock = Instant::now();
+        };
+        let config = &options.config;
+        let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
+        let parts = Parts::open(config).await?;
+        step("postgres", &mut timings);
+        parts.cluster.prepare().await?;
+        let control_db = open_control(&parts, installation.key()).await?;
+        let control = Control::new(control_db.clone());
+        check_key(&control, installation.key()).await?;
+        step("control database", &mut timings);
+        let templates = Templates::new(Migrations::sandbox());
+        let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
+        let dialler = Dialler::new(config.outbound.allowed_targets.clone());
+        let estate = Arc::new(Self {
+            spares: Spares::default(),
+            verbs: tokio::sync::Semaphore::new(4),
+            installation,
+            parts,
+            control,
+            control_db,
+            templates,
+            operator,
+            dialler,
+            slots: Mutex::default(),
+            timings: OnceLock::new(),
+            stop: CancellationToken::new(),
+            failures: Mutex::default(),
+            closing: std::sync::atomic::AtomicBool::new(false),
+            options,
+        });
+        estate.clear_halves().await?;
+        let kind = estate.default_template();
+        estate.ensure_template(&kind).await?;
+        step("templates", &mut timings);
+        estate.ensure_default(&kind).await?;
+        step("default sandbox", &mut timings);
+        estate.cell(&SandboxName::default_sandbox()).await?;
+        step("services", &mut timings);
+        tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
+        estate.remember(timings);
+        Ok(estate)
+    }
+
+    fn remember(&self, timings: Timings) {
+        for (name, took) in &timings {
+            tracing::debug!(step = name, took_ms = took.as_millis() as u64, "opened");
+        }
+        let _ = self.timings.set(timings);
+    }
+
+    /// How long each step of opening took.
+    pub fn timings(&self) -> &[(&'static str, Duration)] {
+        self.timings.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// What the default sandbox is made from.
+    pub(crate) fn default_template(&self) -> String {
+        match &self.options.config.template {
+            Template::Demo => "demo".to_owned(),
+            Template::Empty => "empty".to_owned(),
+            Template::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Half-made and half-removed sandboxes of a process that was killed are removed.
+    async fn clear_halves(&self) -> Result<(), OpenError> {
+        let mut after = String::new();
+        loop {
+            let rows = self.control.list(&after, 200).await?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = last.name.clone();
+            for row in rows.iter().filter(|row| matches!(row.state.as_str(), "creating" | "deleting")) {
+                tracing::warn!(sandbox = row.name, state = row.state, "removing what a killed process left behind");
+                self.raze(row).await?;
+            }
+        }
+    }
+
+    async fn ensure_default(self: &Arc<Self>, template: &str) -> Result<(), OpenError> {
+        let name = SandboxName::default_sandbox();
+        match self.control.find(&name).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.slug() == Slug::NotFound => {
+                let cx = Control::cx();
+                self.create(&cx, &name, template, None).await?;
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The cell of a sandbox, opened if it sleeps.
+    ///
+    /// # Errors
+    /// `not-found`; `draining` while it is being changed; `dependency-unavailable` when it can't be opened.
+    pub async fn cell(self: &Arc<Self>, name: &SandboxName) -> Result<Arc<Cell>> {
+        if let Some(cell) = self.open_slot(name).and_then(|slot| slot.cell()) {
+            return Ok(cell);
+        }
+        if self.closing.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(draining());
+        }
+        // Only names that exist get a slot: a flood of unknown hosts leaves nothing behind.
+        let row = self.control.find(name).await?;
+        let slot = self.slot(name);
+        let Ok(_change) = tokio::time::timeout(WAIT_FOR_CHANGE, slot.change.lock()).await else {
+            return Err(draining());
+        };
+        if let Some(cell) = slot.cell() {
+            return Ok(cell);
+        }
+        let row = if row.state == SandboxState::Ready.text() { row } else { self.control.find(name).await? };
+        self.open_cell(&slot, name, &row).await
+    }
+
+    /// Opens a cell; the caller holds the slot's change lock.
+    pub(crate) async fn open_cell(
+        self: &Arc<Self>,
+        slot: &Slot,
+        name: &SandboxName,
+        row: &SandboxRow,
+    ) -> Result<Arc<Cell>> {
+        match row.state.as_str() {
+            "ready" | "failed" => {}
+            _ => return Err(draining()),
+        }
+        match self.wake(name, row).await {
+            Ok(cell) => {
+                self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+                slot.set(Some(Arc::clone(&cell)));
+                Ok(cell)
+            }
+            Err(error) => {
+                let reason = format!("{error:?}");
+                tracing::error!(sandbox = %name, reason, "the sandbox can't be opened");
+                self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), reason);
+                Err(Error::new(
+                    Slug::DependencyUnavailable,
+                    format!("The sandbox {name} can't be opened; /health says why. Other sandboxes are not affected."),
+                )
+                .because(error))
+            }
+        }
+    }
+
+    async fn wake(self: &Arc<Self>, name: &SandboxName, row: &SandboxRow) -> Result<Arc<Cell>> {
+        let logins = Logins::new(name, self.sandbox_key(row));
+        let database = name.database();
+        if row.schema_fingerprint != self.templates.fingerprint() {
+            let owner = logins.options(&self.parts.cluster, Login::Owner, &database);
+            let applied = self.templates.migrations().apply(&owner).await.map_err(Error::internal)?;
+            if applied > 0 {
+                tracing::info!(sandbox = %name, applied, "migrated");
+            }
+            self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
+        }
+        self.cell_on(&database, name, row, logins).await
+    }
+
+    /// A cell on a database that has today's schema.
+    pub(crate) async fn cell_on(
+        self: &Arc<Self>,
+        database: &str,
+        name: &SandboxName,
+        row: &SandboxRow,
+        logins: Logins,
+    ) -> Result<Arc<Cell>> {
+        Cell::open(CellDeps {
+            row,
+            name: name.clone(),
+            database: database.to_owned(),
+            key: self.sandbox_key(row),
+            logins,
+            parts: &self.parts,
+            settings: self.gateway_settings(name),
+            issuer: self.issuer(name),
+            hosts: self.options.config.hosts.clone(),
+            operator: self.operator.clone(),
+            dialler: self.dialler.clone(),
+            backends: self.options.backends.clone(),
+            install_timeout: self.options.config.modules.install_timeout,
+            process_routes: Some(crate::http::routes(self)),
+        })
+        .await
+    }
+
+    fn gateway_settings(&self, name: &SandboxName) -> GatewaySettings {
+        let config = &self.options.config;
+        GatewaySettings {
+            request_timeout: config.limits.request_timeout,
+            public_url: self.issuer(name),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            version: self.options.version,
+        }
+    }
+
+    /// The address of a sandbox: the public one, with the sandbox's own host where it is not the default.
+    pub fn issuer(&self, name: &SandboxName) -> String {
+        let public = self.options.public_url.trim_end_matches('/');
+        if name.is_default() {
+            return public.to_owned();
+        }
+        let (scheme, rest) = public.split_once("://").unwrap_or(("http", public));
+        let port = rest.rsplit_once(':').map(|(_, port)| port).filter(|p| p.bytes().all(|b| b.is_ascii_digit()));
+        match port {
+            Some(port) => format!("{scheme}://{name}.localhost:{port}"),
+            None => format!("{scheme}://{name}.localhost"),
+        }
+    }
+
+    pub(crate) fn sandbox_key(&self, row: &SandboxRow) -> RootKey {
+        self.installation.key().branch(&row.id.to_string())
+    }
+
+    fn open_slot(&self, name: &SandboxName) -> Option<Arc<Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn slot(&self, name: &SandboxName) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(name.clone()).or_default())
+    }
+
+    pub(crate) fn forget_slot(&self, name: &SandboxName) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The cells that are awake.
+    pub fn open_cells(&self) -> Vec<Arc<Cell>> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().filter_map(|slot| slot.cell()).collect()
+    }
+
+    /// Closes a cell until the next request or the next due job.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn put_to_sleep(&self, name: &SandboxName) -> Result<()> {
+        let slot = self.slot(name);
+        let _change = slot.change.lock().await;
+        let Some(cell) = slot.cell() else { return Ok(()) };
+        let due = cell.next_due().await?;
+        self.control.put_to_sleep(name.as_str(), due).await?;
+        slot.set(None);
+        cell.close().await;
+        self.forget_slot(name);
+        tracing::debug!(sandbox = %name, ?due, "sleeps");
+        Ok(())
+    }
+
+    pub(crate) fn idle_limit(&self) -> Duration {
+        self.options.config.sandboxes.idle
+    }
+
+    /// The registry.
+    pub(crate) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The server's administration.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.parts.cluster
+    }
+
+    /// An address for psql, whose login can only read.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn psql_url(&self, name: &SandboxName) -> Result<String> {
+        let row = self.control.find(name).await?;
+        let logins = Logins::new(name, self.sandbox_key(&row));
+        Ok(logins.options(&self.parts.cluster, Login::Reader, &name.database()).to_url_lossy().to_string())
+    }
+
+    /// Before the data folder is packed: the control database and every login go, which carry this installation's key.
+    pub(crate) async fn clear_for_packing(&self) -> Result<(), OpenError> {
+        self.control_db.close();
+        self.cluster().drop_database(CONTROL).await?;
+        self.cluster().drop_logins(&Logins::control(self.installation.key().branch("control"))).await?;
+        Ok(())
+    }
+
+    /// Who runs the process.
+    pub fn operator(&self) -> &Arc<Operator> {
+        &self.operator
+    }
+
+    /// Lines that tell how to sign in to the demo, if the default sandbox is one.
+    pub fn demo_sign_in(&self) -> Option<String> {
+        matches!(self.options.config.template, Template::Demo)
+            .then(|| "admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password Sandbox2026!".to_owned())
+    }
+
+    /// Closes every cell, then the server.
+    ///
+    /// # Errors
+    /// When the server does not end in time.
+    pub async fn close(&self) -> Result<(), OpenError> {
+        self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.stop.cancel();
+        let cells = self.open_cells();
+        futures::future::join_all(cells.iter().map(|cell| cell.close())).await;
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.control_db.close();
+        self.parts.close().await
+    }
+}
+
+async fn open_control(parts: &Parts, key: &RootKey) -> Result<Database, OpenError> {
+    let logins = Logins::control(key.branch("control"));
+    let present = parts.cluster.databases(CONTROL).await?.iter().any(|name| name == CONTROL);
+    if !present {
+        parts.cluster.create_database(CONTROL, None).await?;
+        parts.cluster.let_in(&logins, CONTROL).await?;
+    }
+    let owner = logins.options(&parts.cluster, Login::Owner, CONTROL);
+    match Migrations::control().apply(&owner).await {
+        Ok(_) => {}
+        // The roles carry the key's passwords; another key can't sign in. After unpacking they have none yet.
+        Err(fabric::postgres::MigrationError::Unreachable(_)) if present && parts.embedded().is_some() => {
+            parts.cluster.let_in(&logins, CONTROL).await?;
+            Migrations::control().apply(&owner).await?;
+        }
+        Err(fabric::postgres::MigrationError::Unreachable(_)) if present => return Err(OpenError::OtherKey),
+        Err(error) => return Err(error.into()),
+    }
+    let options = |login| logins.options(&parts.cluster, login, CONTROL);
+    Ok(Database::new(DatabaseOptions {
+        app: options(Login::App),
+        system: options(Login::System),
+        data: options(Login::Data),
+        budget: Arc::clone(&parts.budget),
+        pool_size: 12,
+        key: key.branch("control"),
+    }))
+}
+
+const KEY_CHECK: &[u8] = b"this installation's key";
+
+async fn check_key(control: &Control, key: &RootKey) -> Result<(), OpenError> {
+    let seal = key.sealing("installation");
+    let kept = control.installation_check(uuid::Uuid::new_v4(), seal.seal(b"check", KEY_CHECK)).await?;
+    match seal.open(b"check", &kept) {
+        Ok(text) if text == KEY_CHECK => Ok(()),
+        _ => Err(OpenError::OtherKey),
+    }
+}
+
+impl Cells for Arc<Estate> {
+    fn sandbox_of_host(&self, host: &str) -> HostVerdict {
+        gateway::sandbox_of_host(host, &self.options.config.hosts, &self.options.public_url)
+    }
+
+    fn gateway<'a>(&'a self, name: &'a SandboxName) -> BoxFuture<'a, Result<Arc<Gateway>>> {
+        Box::pin(async move { Ok(Arc::clone(self.cell(name).await?.gateway())) })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.closing.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err("shutting down".to_owned());
+        }
+        match self.parts.embedded().map(|postgres| postgres.state().borrow().clone()) {
+            Some(fabric::postgres::embedded::State::Down { reason }) => Err(format!("Postgres: {reason}")),
+            Some(fabric::postgres::embedded::State::Starting) => Err("Postgres is starting".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn health(&self) -> BoxFuture<'_, serde_json::Value> {
+        Box::pin(crate::http::health(self))
+    }
+}

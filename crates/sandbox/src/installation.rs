@@ -1,0 +1,108 @@
+//! The installation: its folder and its key.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use fabric::crypto::RootKey;
+use kernel::Secret;
+
+use crate::error::OpenError;
+
+/// Where an installation keeps what is its own.
+#[derive(Clone)]
+pub struct Installation {
+    folder: PathBuf,
+    key: RootKey,
+}
+
+impl Installation {
+    /// Opens the folder, making it and the key file when they are not there. A configured key goes before the file.
+    pub fn open(folder: &Path, configured: Option<&Secret>) -> Result<Self, OpenError> {
+        let refused = |source| OpenError::Folder { path: folder.display().to_string(), source };
+        if !folder.exists() {
+            fs::create_dir_all(folder).map_err(refused)?;
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o711)).map_err(refused)?;
+        }
+        let key = match configured {
+            Some(secret) => RootKey::new(secret.expose().as_bytes()),
+            None => RootKey::new(&private_bytes(&folder.join("secret.key"))?),
+        };
+        Ok(Self { folder: folder.to_owned(), key })
+    }
+
+    /// The installation's key.
+    pub fn key(&self) -> &RootKey {
+        &self.key
+    }
+
+    /// A file of the installation.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
+
+/// 32 random bytes in a file only its owner reads; made when it is not there, by one process only.
+fn private_bytes(path: &Path) -> Result<Vec<u8>, OpenError> {
+    let refused = |source| OpenError::Folder { path: path.display().to_string(), source };
+    if !path.exists() {
+        let bytes: [u8; 32] = uuid_bytes();
+        write_once(path, &bytes).map_err(refused)?;
+    }
+    let bytes = fs::read(path).map_err(refused)?;
+    if bytes.len() < 32 {
+        return Err(OpenError::DamagedKey(path.display().to_string()));
+    }
+    Ok(bytes)
+}
+
+fn uuid_bytes() -> [u8; 32] {
+    let (a, b) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let (c, d) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    // Four version-4 UUIDs hold 488 random bits; hashing spreads them over 256.
+    fabric::crypto::sha256(&[a.as_bytes(), b.as_bytes(), c.as_bytes(), d.as_bytes()])
+}
+
+/// Text that only its owner reads, made when it is not there.
+pub(crate) fn private_text(path: &Path, make: impl FnOnce() -> String) -> Result<String, OpenError> {
+    let refused = |source| OpenError::Folder { path: path.display().to_string(), source };
+    if !path.exists() {
+        write_once(path, make().as_bytes()).map_err(refused)?;
+    }
+    Ok(fs::read_to_string(path).map_err(refused)?.trim().to_owned())
+}
+
+/// Writes beside and links into place, so that a reader never sees half a file and a second writer loses.
+fn write_once(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_only_for_its_owner() {
+        let folder = std::env::temp_dir().join(format!("pk-installation-{}", uuid::Uuid::new_v4()));
+        let first = Installation::open(&folder, None).unwrap();
+        let again = Installation::open(&folder, None).unwrap();
+        assert_eq!(first.key().derive(&["x"]), again.key().derive(&["x"]));
+        let mode = fs::metadata(first.path("secret.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::write(first.path("secret.key"), b"short").unwrap();
+        assert!(matches!(Installation::open(&folder, None), Err(OpenError::DamagedKey(_))));
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,112 @@
+//! Work of the process: putting idle cells to sleep, waking them when work is due, ending sandboxes whose time is over,
+//! keeping spares ready; and running the tasks of services.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use kernel::Ctx;
+use ports::{OnFailure, Task, When};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::estate::Estate;
+
+/// How often the process looks around.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// Looks around until it is stopped.
+pub(crate) async fn keep(estate: Arc<Estate>, stop: CancellationToken) {
+    let mut round: u64 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ROUND) => {}
+        }
+        if let Err(error) = look_around(&estate, round).await {
+            tracing::warn!(?error, "the keeper's round failed; it is repeated in a second");
+        }
+        round += 1;
+    }
+}
+
+async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
+    for cell in estate.open_cells() {
+        cell.db().shrink(Duration::from_secs(60));
+        if cell.is_faulted() || (cell.idle_for() >= estate.idle_limit() && cell.may_sleep().await?) {
+            estate.put_to_sleep(cell.name()).await?;
+        }
+    }
+    // Due times are to the second for those awake (their own jobs) and to a few seconds for sleepers.
+    if round % 5 == 0 {
+        for (name, expired) in estate.control().due().await? {
+            let Ok(name) = name.parse() else { continue };
+            if expired {
+                tracing::info!(sandbox = %name, "its time is over: it is deleted");
+                estate.delete(&name).await?;
+            } else {
+                estate.cell(&name).await?;
+            }
+        }
+    }
+    estate.refill_spares().await;
+    Ok(())
+}
+
+/// Runs one task of a service until it is stopped.
+pub(crate) async fn run_task(
+    task: Task,
+    cx: Ctx,
+    mut written: watch::Receiver<u64>,
+    stop: CancellationToken,
+    faulted: Arc<AtomicBool>,
+) {
+    let mut pause = task.every;
+    let mut first = true;
+    loop {
+        let due = async {
+            match task.when {
+                When::Always => tokio::time::sleep(if first { Duration::ZERO } else { pause }).await,
+                // Nothing was written: there is nothing to do. A look every minute covers other processes.
+                When::AfterWrites => {
+                    if !first {
+                        let _ = tokio::time::timeout(Duration::from_secs(60), written.changed()).await;
+                        tokio::time::sleep(pause).await;
+                        written.mark_unchanged();
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = due => {}
+        }
+        first = false;
+        let run = (task.run)(cx.until(Instant::now() + Duration::from_secs(300)));
+        let done = tokio::select! {
+            () = stop.cancelled() => return,
+            done = tokio::spawn(run) => done,
+        };
+        let failure = match done {
+            Ok(Ok(())) => {
+                pause = task.every;
+                continue;
+            }
+            Ok(Err(error)) => format!("{error:?}"),
+            Err(panic) => panic.to_string(),
+        };
+        tracing::warn!(task = task.name, failure, "a task failed");
+        match task.on_failure {
+            OnFailure::Log => {}
+            OnFailure::Retry => pause = (pause * 2).clamp(Duration::from_secs(1), Duration::from_secs(60)),
+            OnFailure::Stop => {
+                faulted.store(true, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The parts we stand on: a Postgres, embedded or external.
+
+use std::{path::Path, str::FromStr, sync::Arc};
+
+use fabric::postgres::{
+    Budget, Cluster, PgConnectOptions,
+    embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
+};
+use kernel::config::{Config, DatabaseServer};
+
+use crate::error::OpenError;
+
+/// The server that keeps everything.
+pub struct Parts {
+    /// Its administration.
+    pub cluster: Cluster,
+    /// The connections that all sandboxes share.
+    pub budget: Arc<Budget>,
+    embedded: Option<EmbeddedPostgres>,
+}
+
+impl Parts {
+    /// Starts or reaches the server.
+    ///
+    /// # Errors
+    /// With a sentence that helps.
+    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        let budget = Budget::new(config.database.max_connections as usize);
+        match &config.database.server {
+            DatabaseServer::Embedded { durability, tcp_port } => {
+                let durability = match durability {
+                    kernel::config::Durability::Memory => Durability::Memory,
+                    kernel::config::Durability::Hybrid => Durability::Hybrid,
+                    kernel::config::Durability::Persistent => Durability::Persistent,
+                };
+                let tcp_port = *tcp_port;
+                Self::start(&config.data_dir, durability, tcp_port, config.database.max_connections, budget).await
+            }
+            DatabaseServer::External { url, .. } => {
+                let admin = PgConnectOptions::from_str(url.expose())
+                    .map_err(|error| OpenError::Address(error.to_string()))?
+                    .application_name("platform-kernel");
+                Ok(Self { cluster: Cluster::new(admin), budget, embedded: None })
+            }
+        }
+    }
+
+    /// Starts the embedded server on a folder.
+    ///
+    /// # Errors
+    /// With a sentence that helps.
+    pub async fn start(
+        data_dir: &Path,
+        durability: Durability,
+        tcp_port: Option<u16>,
+        connections: u32,
+        budget: Arc<Budget>,
+    ) -> Result<Self, OpenError> {
+        let options = EmbeddedOptions {
+            data_dir: data_dir.to_owned(),
+            durability,
+            tcp_port,
+            // Beside the pools: the administrator, migrations, modules' own connections, a person with psql.
+            max_connections: connections + 20,
+        };
+        let postgres = EmbeddedPostgres::start(options).await?;
+        let reach = postgres.connection();
+        let admin = PgConnectOptions::new_without_pgpass()
+            .socket(&reach.socket_dir)
+            .port(reach.port)
+            .username(&reach.user)
+            .password(&reach.password)
+            .database("postgres")
+            .application_name("platform-kernel");
+        Ok(Self { cluster: Cluster::new(admin), budget, embedded: Some(postgres) })
+    }
+
+    /// The embedded server, if it is one.
+    pub fn embedded(&self) -> Option<&EmbeddedPostgres> {
+        self.embedded.as_ref()
+    }
+
+    /// Stops what was started here.
+    ///
+    /// # Errors
+    /// When the server does not end in time.
+    pub async fn close(&self) -> Result<(), OpenError> {
+        self.cluster.close().await;
+        match &self.embedded {
+            Some(postgres) => Ok(postgres.stop().await?),
+            None => Ok(()),
+        }
+    }
+}

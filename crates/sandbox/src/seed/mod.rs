@@ -1,0 +1,299 @@
+//! Seeds: what a sandbox holds from the start, as YAML. Planting is idempotent: what is there already stays.
+
+use std::{collections::BTreeMap, fs};
+
+use fabric::crypto::sha256;
+use iam::{SeedTenant, SeedUser};
+use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cell::Cell;
+
+/// A seed, as it stands in its file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Seed {
+    #[serde(default)]
+    tenants: Vec<Tenant>,
+    #[serde(default)]
+    users: Vec<User>,
+    #[serde(default)]
+    modules: Vec<Module>,
+    #[serde(default)]
+    records: Vec<Records>,
+    #[serde(skip)]
+    fingerprint: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Tenant {
+    slug: String,
+    name: String,
+    kind: String,
+    parent: Option<String>,
+    id: Option<TenantId>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct User {
+    email: String,
+    name: String,
+    password: Secret,
+    #[serde(default)]
+    verified: bool,
+    /// Tenant → role.
+    memberships: BTreeMap<String, String>,
+    last_tenant: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Module {
+    /// A module that the binary carries.
+    builtin: String,
+    #[serde(default)]
+    installed_for: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Records {
+    tenant: String,
+    module: String,
+    model: String,
+    /// Columns; `ref` names a row so that others can point to it with `{ref: name}`.
+    rows: Vec<BTreeMap<String, Value>>,
+}
+
+/// What was planted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeedReport {
+    /// Tenants named.
+    pub tenants: usize,
+    /// Users named.
+    pub users: usize,
+    /// Modules named.
+    pub modules: usize,
+    /// Records made.
+    pub records: usize,
+}
+
+/// Why a seed could not be planted.
+#[derive(Debug, thiserror::Error)]
+pub enum SeedError {
+    /// The file.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Its form.
+    #[error("{path}: {source}")]
+    Form {
+        /// Which.
+        path: String,
+        /// Line and what is wrong there.
+        source: serde_yaml_ng::Error,
+    },
+    /// A name that nothing has.
+    #[error("{0}")]
+    Unknown(String),
+    /// A service refused.
+    #[error("{what}: {}", .source.detail())]
+    Refused {
+        /// What was being planted.
+        what: String,
+        /// Why.
+        source: kernel::Error,
+    },
+}
+
+/// Rows that go into one batch.
+const BATCH: usize = 500;
+
+impl Seed {
+    /// The seed of a template: none for `empty`, the one that ships for `demo`, else a file.
+    ///
+    /// # Errors
+    /// A file that can't be read or does not fit.
+    pub fn named(template: &str) -> Result<Option<Self>, SeedError> {
+        match template {
+            "empty" => Ok(None),
+            "demo" => Self::parse("demo.yaml", include_str!("demo.yaml")).map(Some),
+            path => {
+                let text = fs::read_to_string(path)
+                    .map_err(|source| SeedError::File { path: path.to_owned(), source })?;
+                Self::parse(path, &text).map(Some)
+            }
+        }
+    }
+
+    fn parse(path: &str, text: &str) -> Result<Self, SeedError> {
+        let mut seed: Self = serde_yaml_ng::from_str(text)
+            .map_err(|source| SeedError::Form { path: path.to_owned(), source })?;
+        let mut parts = vec![text.as_bytes(), crm_example::MANIFEST.as_bytes()];
+        parts.extend(crm_example::MIGRATIONS.iter().map(|(_, sql)| sql.as_bytes()));
+        seed.fingerprint = sha256(&parts).iter().take(4).fold(String::new(), |t, b| format!("{t}{b:02x}"));
+        Ok(seed)
+    }
+
+    /// Changes with the seed's content.
+    pub fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    /// Plants it in a sandbox.
+    ///
+    /// # Errors
+    /// What a service refused, named.
+    pub async fn plant(&self, cell: &Cell) -> Result<SeedReport, SeedError> {
+        let refused = |what: String| move |source| SeedError::Refused { what, source };
+        let cx = cell.cx("sandbox");
+        let services = cell.services();
+        let mut tenants: BTreeMap<&str, TenantId> = BTreeMap::new();
+        for tenant in &self.tenants {
+            let id = services
+                .iam
+                .seed_tenant(
+                    &cx,
+                    SeedTenant {
+                        id: tenant.id,
+                        slug: tenant.slug.clone(),
+                        name: tenant.name.clone(),
+                        kind: tenant.kind.clone(),
+                        parent_slug: tenant.parent.clone(),
+                    },
+                )
+                .await
+                .map_err(refused(format!("tenant {}", tenant.slug)))?;
+            tenants.insert(&tenant.slug, id);
+        }
+        for user in &self.users {
+            services
+                .iam
+                .seed_user(
+                    &cx,
+                    SeedUser {
+                        email: user.email.clone(),
+                        name: user.name.clone(),
+                        password: user.password.clone(),
+                        memberships: user.memberships.clone().into_iter().collect(),
+                        verified: user.verified,
+                        last_tenant: user.last_tenant.clone(),
+                    },
+                )
+                .await
+                .map_err(refused(format!("user {}", user.email)))?;
+        }
+        for module in &self.modules {
+            self.plant_module(cell, &cx, module, &tenants).await?;
+        }
+        let records = self.plant_records(cell, &cx, &tenants).await?;
+        Ok(SeedReport {
+            tenants: self.tenants.len(),
+            users: self.users.len(),
+            modules: self.modules.len(),
+            records,
+        })
+    }
+
+    async fn plant_module(
+        &self,
+        cell: &Cell,
+        cx: &Ctx,
+        module: &Module,
+        tenants: &BTreeMap<&str, TenantId>,
+    ) -> Result<(), SeedError> {
+        let what = format!("module {}", module.builtin);
+        let refused = |source| SeedError::Refused { what: what.clone(), source };
+        if module.builtin != crm_example::NAME {
+            return Err(SeedError::Unknown(format!("{what}: this program carries only {}", crm_example::NAME)));
+        }
+        let registry = &cell.services().modules;
+        registry.register_builtin(cx, crm_example::MANIFEST, crm_example::MIGRATIONS).await.map_err(refused)?;
+        for slug in &module.installed_for {
+            let tenant = named(tenants, slug)?;
+            registry.install_for(&cx.within(tenant), crm_example::SLUG).await.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    async fn plant_records(
+        &self,
+        cell: &Cell,
+        cx: &Ctx,
+        tenants: &BTreeMap<&str, TenantId>,
+    ) -> Result<usize, SeedError> {
+        let mut planted = 0;
+        let mut references: BTreeMap<String, Value> = BTreeMap::new();
+        for set in &self.records {
+            let what = format!("records of {}.{}", set.module, set.model);
+            let refused = |source| SeedError::Refused { what: what.clone(), source };
+            let caller = Caller {
+                tenant: Some(named(tenants, &set.tenant)?),
+                actor: Actor::System("sandbox"),
+                permissions: std::sync::Arc::new(Permissions::new(["*"])),
+            };
+            let cx = cx.with_caller(caller);
+            for batch in set.rows.chunks(BATCH) {
+                let mut names = Vec::new();
+                let mut rows = Vec::new();
+                for row in batch {
+                    let mut row = row.clone();
+                    names.push(row.remove("ref").and_then(|name| name.as_str().map(str::to_owned)));
+                    for value in row.values_mut() {
+                        if let Some(name) = value.get("ref").and_then(Value::as_str) {
+                            *value = references.get(name).cloned().ok_or_else(|| {
+                                SeedError::Unknown(format!("{what}: there is no row named {name} before this one"))
+                            })?;
+                        }
+                    }
+                    rows.push(Value::Object(row.into_iter().collect()));
+                }
+                let ids = cell
+                    .services()
+                    .data_layer
+                    .insert_records(&cx, &set.module, &set.model, rows)
+                    .await
+                    .map_err(refused)?;
+                planted += ids.len();
+                for (name, id) in names.into_iter().zip(ids) {
+                    if let Some(name) = name {
+                        references.insert(name, Value::String(id.to_string()));
+                    }
+                }
+            }
+        }
+        Ok(planted)
+    }
+}
+
+fn named(tenants: &BTreeMap<&str, TenantId>, slug: &str) -> Result<TenantId, SeedError> {
+    tenants.get(slug).copied().ok_or_else(|| SeedError::Unknown(format!("the seed names no tenant {slug}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_reads_and_holds_what_is_promised() {
+        let demo = Seed::named("demo").unwrap().unwrap();
+        assert_eq!(demo.tenants.len(), 3);
+        let contacts = demo.records.iter().find(|set| set.model == "contacts").unwrap();
+        assert_eq!(contacts.rows.len(), 200);
+        let corp = demo.tenants.iter().find(|tenant| tenant.slug == "sandbox-corp").unwrap();
+        assert_eq!(corp.id.unwrap().to_string(), "00000000-0000-7000-0000-000000000001");
+    }
+
+    #[test]
+    fn a_misspelt_member_is_named_with_its_line() {
+        let error = Seed::parse("x.yaml", "tenants:\n  - { slug: a, nmae: A, kind: client }\n").unwrap_err();
+        assert!(error.to_string().contains("nmae") && error.to_string().contains("line 2"), "{error}");
+    }
+}

@@ -1,0 +1,202 @@
+//! Template databases, from which sandboxes are cloned, and spare clones that stand ready.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use fabric::postgres::{Login, Logins, Migrations, embedded::pack_data, template_database};
+use kernel::{SandboxName, config::Config};
+use uuid::Uuid;
+
+use crate::{
+    control::{SandboxRow, SandboxState},
+    error::OpenError,
+    estate::{Estate, EstateOptions},
+    seed::Seed,
+};
+
+/// The schema that templates have.
+pub(crate) struct Templates {
+    migrations: Migrations,
+    fingerprint: String,
+}
+
+impl Templates {
+    pub(crate) fn new(migrations: Migrations) -> Self {
+        let fingerprint = migrations.fingerprint();
+        Self { migrations, fingerprint }
+    }
+
+    pub(crate) fn migrations(&self) -> &Migrations {
+        &self.migrations
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// Clones of templates that wait for a name.
+#[derive(Default)]
+pub(crate) struct Spares {
+    ready: Mutex<Vec<(String, String)>>,
+    filling: AtomicBool,
+}
+
+impl Spares {
+    fn take(&self, template: &str) -> Option<String> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = ready.iter().position(|(of, _)| of == template)?;
+        Some(ready.swap_remove(at).1)
+    }
+
+    fn put(&self, template: &str, database: String) {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push((template.to_owned(), database));
+    }
+
+    fn count(&self, template: &str) -> usize {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(of, _)| of == template).count()
+    }
+}
+
+impl Estate {
+    /// The template database of a kind: `empty`, `demo` or a seed file, of this version's schema and content.
+    pub(crate) fn template_of(&self, kind: &str) -> Result<String, OpenError> {
+        let content = Seed::named(kind)?.map(|seed| seed.fingerprint()).unwrap_or_default();
+        let label = if kind == "demo" || kind == "empty" { kind } else { "file" };
+        Ok(template_database(&format!("{label}{content}"), self.templates.fingerprint()))
+    }
+
+    /// Makes the template of a kind if this version's is not there; removes those of older versions.
+    pub(crate) async fn ensure_template(self: &Arc<Self>, kind: &str) -> Result<String, OpenError> {
+        let template = self.template_of(kind)?;
+        let present = self.cluster().databases("pk__").await?;
+        if !present.contains(&template) {
+            self.build_template(kind, &template).await?;
+        }
+        let current = [template.clone(), self.template_of("empty")?];
+        for old in present.iter().filter(|name| !current.contains(name)) {
+            let spare_of_current = current.iter().any(|c| old.starts_with(&spare_prefix(c)));
+            if spare_of_current {
+                if let Some(of) = current.iter().find(|c| old.starts_with(&spare_prefix(c))) {
+                    self.spares.put(of, old.clone());
+                }
+            } else if self.is_stale(old) {
+                self.cluster().drop_database(old).await?;
+            }
+        }
+        Ok(template)
+    }
+
+    /// Templates of another schema, half-built ones and their spares are of no use any more.
+    fn is_stale(&self, name: &str) -> bool {
+        name.starts_with("pk__build_") || name.starts_with("pk__gone_") || !name.contains(self.templates.fingerprint())
+    }
+
+    async fn build_template(self: &Arc<Self>, kind: &str, template: &str) -> Result<(), OpenError> {
+        let seed = Seed::named(kind)?;
+        tracing::info!(kind, "making the template");
+        let building = format!("pk__build_{}", Uuid::new_v4().simple());
+        let name = SandboxName::default_sandbox();
+        let row = SandboxRow {
+            name: format!("_{kind}"),
+            id: Uuid::new_v4(),
+            state: SandboxState::Ready.text().to_owned(),
+            template: kind.to_owned(),
+            source: None,
+            generation: 1,
+            schema_fingerprint: self.templates.fingerprint().to_owned(),
+            failure: None,
+            blob_prefixes: Vec::new(),
+            created_at: kernel::Timestamp::real(),
+            last_used_at: kernel::Timestamp::real(),
+            expires_at: None,
+            due_at: None,
+        };
+        let logins = Logins::template(self.sandbox_key(&row));
+        self.cluster().create_database(&building, None).await?;
+        self.cluster().let_in(&logins, &building).await?;
+        let owner = logins.options(self.cluster(), Login::Owner, &building);
+        self.templates.migrations().apply(&owner).await?;
+        if let Some(seed) = seed {
+            let cell = self.cell_on(&building, &name, &row, logins.clone()).await?;
+            let planted = seed.plant(&cell).await;
+            cell.close().await;
+            planted?;
+        }
+        self.clear_secrets(&logins, &building).await?;
+        self.cluster().end_sessions(&building).await?;
+        self.cluster().shut_out(&logins, &building).await?;
+        self.cluster().rename_database(&building, template).await?;
+        self.cluster().drop_logins(&logins).await?;
+        Ok(())
+    }
+
+    /// Empties what a copy must not inherit.
+    pub(crate) async fn clear_secrets(&self, logins: &Logins, database: &str) -> Result<(), OpenError> {
+        let owner = logins.options(self.cluster(), Login::Owner, database);
+        fabric::postgres::after_clone(&owner).await?;
+        Ok(())
+    }
+
+    /// Makes the database of a sandbox: a spare gets its name, or the template is cloned.
+    pub(crate) async fn clone_template(&self, template: &str, database: &str) -> Result<(), OpenError> {
+        if let Some(spare) = self.spares.take(template) {
+            if self.cluster().rename_database(&spare, database).await.is_ok() {
+                return Ok(());
+            }
+        }
+        Ok(self.cluster().create_database(database, Some(template)).await?)
+    }
+
+    /// Keeps a spare of the default template ready. One at a time, in the background.
+    pub(crate) async fn refill_spares(self: &Arc<Self>) {
+        let Ok(template) = self.template_of(&self.default_template()) else { return };
+        if self.spares.count(&template) > 0 || self.spares.filling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let spare = format!("{}{}", spare_prefix(&template), &Uuid::new_v4().simple().to_string()[..8]);
+        let made = self.cluster().create_database(&spare, Some(&template)).await;
+        match made {
+            Ok(()) => self.spares.put(&template, spare),
+            Err(error) => tracing::debug!(%error, "no spare could be made"),
+        }
+        self.spares.filling.store(false, Ordering::Release);
+    }
+}
+
+fn spare_prefix(template: &str) -> String {
+    format!("{}_", template.replacen("pk__", "pk__spare_", 1))
+}
+
+/// Makes the data folder that a fresh installation unpacks: the server with this version's templates and a spare, and no
+/// secret.
+///
+/// # Errors
+/// What went wrong, as a sentence.
+pub async fn build_packed_data(config: Config, out: &Path) -> Result<(), OpenError> {
+    let folder = config.data_dir.clone();
+    let estate = Estate::open(EstateOptions {
+        config,
+        public_url: "http://localhost:8080".to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+        backends: std::collections::BTreeMap::new(),
+    })
+    .await?;
+    estate.delete(&SandboxName::default_sandbox()).await?;
+    estate.refill_spares().await;
+    let empty = estate.ensure_template("empty").await?;
+    tracing::info!(empty, "templates are ready");
+    estate.clear_for_packing().await?;
+    estate.close().await?;
+    let out = out.to_owned();
+    let packed = tokio::task::spawn_blocking(move || pack_data(&folder.join("pgdata"), &out)).await;
+    match packed {
+        Ok(packed) => Ok(packed?),
+        Err(panic) => Err(OpenError::Kernel(kernel::Error::internal(panic))),
+    }
+}

@@ -1,0 +1,305 @@
+//! What can be done with a sandbox.
+
+use std::{sync::Arc, time::Duration};
+
+use fabric::postgres::Logins;
+use kernel::{Ctx, Error, FieldCode, Result, SandboxName, Slug, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    control::{SandboxRow, SandboxState},
+    error::OpenError,
+    estate::{Estate, Slot},
+};
+
+/// A sandbox to be made.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Create {
+    /// A DNS label of up to 40 characters.
+    pub name: String,
+    /// `demo` (unless said) or `empty`.
+    pub template: Option<String>,
+    /// When it deletes itself, from now, in seconds.
+    #[schemars(range(min = 1))]
+    pub expires_in_seconds: Option<u64>,
+}
+
+/// A sandbox, as it is shown.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxOut {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub url: String,
+    /// `creating`, `ready`, `changing`, `deleting` or `failed`.
+    pub state: String,
+    /// Whether its services run now; the first request wakes it.
+    pub awake: bool,
+    /// What a reset goes back to.
+    pub template: String,
+    /// What it was forked from.
+    pub source: Option<String>,
+    /// Grows with each reset.
+    pub generation: i64,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it deletes itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Longest life that `expiresInSeconds` may ask for.
+const LONGEST_LIFE: u64 = 10 * 365 * 86_400;
+
+impl Estate {
+    /// A sandbox as it is shown.
+    pub fn show(&self, row: SandboxRow) -> SandboxOut {
+        let name: Option<SandboxName> = row.name.parse().ok();
+        let awake = name.as_ref().is_some_and(|name| self.open_cells().iter().any(|cell| cell.name() == name));
+        SandboxOut {
+            url: name.map(|name| self.issuer(&name)).unwrap_or_default(),
+            awake,
+            name: row.name,
+            state: row.state,
+            template: row.template,
+            source: row.source,
+            generation: row.generation,
+            failure: row.failure,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+        }
+    }
+
+    /// One sandbox.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn find(&self, name: &SandboxName) -> Result<SandboxOut> {
+        Ok(self.show(self.control.find(name).await?))
+    }
+
+    /// Makes a sandbox from a template.
+    ///
+    /// # Errors
+    /// `already-exists`, `validation-error`, or what the server says; nothing remains then.
+    pub async fn create(
+        self: &Arc<Self>,
+        cx: &Ctx,
+        name: &SandboxName,
+        template: &str,
+        expires_in: Option<u64>,
+    ) -> Result<SandboxOut> {
+        if expires_in.is_some_and(|seconds| seconds == 0 || seconds > LONGEST_LIFE) {
+            return Err(Error::field(
+                "/expiresInSeconds",
+                FieldCode::OutOfRange,
+                format!("must be between 1 and {LONGEST_LIFE} seconds"),
+            ));
+        }
+        let known = template == "demo" || template == "empty" || template == self.default_template();
+        if !known {
+            return Err(Error::field(
+                "/template",
+                FieldCode::NotAllowed,
+                format!("there is no template \u{201c}{template}\u{201d}; use demo or empty"),
+            ));
+        }
+        let row = SandboxRow {
+            name: name.to_string(),
+            id: Uuid::new_v4(),
+            state: SandboxState::Creating.text().to_owned(),
+            template: template.to_owned(),
+            source: None,
+            generation: 1,
+            schema_fingerprint: self.templates.fingerprint().to_owned(),
+            failure: None,
+            blob_prefixes: Vec::new(),
+            created_at: Timestamp::real(),
+            last_used_at: Timestamp::real(),
+            expires_at: expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds))),
+            due_at: None,
+        };
+        let database = self.ensure_template(template).await.map_err(internal)?;
+        self.make(cx, row, async |row, name| {
+            self.clone_template(&database, &name.database()).await?;
+            self.let_in(row, name).await
+        })
+        .await
+    }
+
+    /// Copies a sandbox as it is now, without its secrets, sessions and queued outward work.
+    ///
+    /// # Errors
+    /// `already-exists`, `not-found`, or what the server says; nothing remains then and the source is as it was.
+    pub async fn fork(
+        self: &Arc<Self>,
+        cx: &Ctx,
+        source: &SandboxName,
+        name: &SandboxName,
+        expires_in: Option<u64>,
+    ) -> Result<SandboxOut> {
+        let from = self.control.find(source).await?;
+        let mut blob_prefixes = vec![from.id.to_string()];
+        blob_prefixes.extend(from.blob_prefixes.iter().cloned());
+        let row = SandboxRow {
+            name: name.to_string(),
+            id: Uuid::new_v4(),
+            state: SandboxState::Creating.text().to_owned(),
+            template: from.template.clone(),
+            source: Some(source.to_string()),
+            generation: 1,
+            schema_fingerprint: from.schema_fingerprint.clone(),
+            failure: None,
+            blob_prefixes,
+            created_at: Timestamp::real(),
+            last_used_at: Timestamp::real(),
+            expires_at: expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds))),
+            due_at: None,
+        };
+        self.make(cx, row, async |row, name| {
+            let slot = self.slot(source);
+            let change = slot.change.lock().await;
+            self.close_cell(&slot).await;
+            self.cluster().end_sessions(&source.database()).await?;
+            self.cluster().create_database(&name.database(), Some(&source.database())).await?;
+            drop(change);
+            self.let_in(row, name).await?;
+            self.clear_secrets(&Logins::new(name, self.sandbox_key(row)), &name.database()).await
+        })
+        .await
+    }
+
+    /// Notes a new sandbox, makes it, and notes that it is ready; on failure nothing remains.
+    async fn make(
+        self: &Arc<Self>,
+        cx: &Ctx,
+        row: SandboxRow,
+        work: impl AsyncFnOnce(&SandboxRow, &SandboxName) -> Result<(), OpenError>,
+    ) -> Result<SandboxOut> {
+        let name: SandboxName = row.name.parse().map_err(Error::internal)?;
+        // The caller's Idempotency-Key is held by this transaction until the sandbox is there; the row itself is
+        // committed first, so that a killed process leaves a trace to clear away.
+        let _turn = self.verbs.acquire().await.map_err(Error::internal)?;
+        let request = self.control.begin(cx).await?;
+        let mut noted = self.control.begin(&crate::control::Control::cx()).await?;
+        self.control.insert(&mut noted, &row).await?;
+        noted.commit(()).await?;
+        if let Err(error) = work(&row, &name).await {
+            if let Err(second) = self.raze(&row).await {
+                tracing::error!(sandbox = row.name, error = %second, "what was half made could not be removed");
+            }
+            return Err(internal(error));
+        }
+        self.control.set_state(&row.name, SandboxState::Ready, None).await?;
+        let out = self.show(SandboxRow { state: SandboxState::Ready.text().to_owned(), ..row });
+        request.commit(out).await
+    }
+
+    /// Back to the template it was created from; a fork goes back to its source's.
+    ///
+    /// # Errors
+    /// `not-found`, or what the server says.
+    pub async fn reset(self: &Arc<Self>, cx: &Ctx, name: &SandboxName) -> Result<SandboxOut> {
+        let _turn = self.verbs.acquire().await.map_err(Error::internal)?;
+        let request = self.control.begin(cx).await?;
+        let row = self.control.find(name).await?;
+        let template = self.ensure_template(&row.template).await.map_err(internal)?;
+        let slot = self.slot(name);
+        let _change = slot.change.lock().await;
+        self.close_cell(&slot).await;
+        // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
+        let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
+        let row = SandboxRow { id: Uuid::new_v4(), ..row };
+        let done = async {
+            self.cluster().end_sessions(&name.database()).await?;
+            self.cluster().rename_database(&name.database(), &aside).await?;
+            if let Err(error) = self.clone_template(&template, &name.database()).await {
+                self.cluster().rename_database(&aside, &name.database()).await?;
+                return Err(error);
+            }
+            self.let_in(&row, name).await?;
+            Ok(())
+        };
+        done.await.map_err(internal)?;
+        self.control.next_generation(name.as_str(), row.id).await?;
+        self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
+        self.drop_later(aside);
+        let out = self.show(self.control.find(name).await?);
+        request.commit(out).await
+    }
+
+    /// Removes a sandbox: its cell, database, logins and row. Nothing remains.
+    ///
+    /// # Errors
+    /// `not-found`, or what the server says.
+    pub async fn delete(self: &Arc<Self>, name: &SandboxName) -> Result<()> {
+        let row = self.control.find(name).await?;
+        let slot = self.slot(name);
+        {
+            let _change = slot.change.lock().await;
+            self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
+            self.close_cell(&slot).await;
+            self.raze(&row).await.map_err(internal)?;
+        }
+        self.forget_slot(name);
+        Ok(())
+    }
+
+    /// Says when a sandbox deletes itself; never with `None`.
+    ///
+    /// # Errors
+    /// `not-found`, `validation-error`.
+    pub async fn expire(&self, cx: &Ctx, name: &SandboxName, expires_in: Option<u64>) -> Result<SandboxOut> {
+        if name.is_default() && expires_in.is_some() {
+            return Err(Error::new(Slug::InvalidState, "The default sandbox does not expire; reset or delete it."));
+        }
+        if expires_in.is_some_and(|seconds| seconds == 0 || seconds > LONGEST_LIFE) {
+            return Err(Error::field("/expiresInSeconds", FieldCode::OutOfRange, "must be at least 1"));
+        }
+        let mut tx = self.control.begin(cx).await?;
+        let at = expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds)));
+        let row = self.control.set_expiry(&mut tx, name.as_str(), at).await?;
+        tx.commit(self.show(row)).await
+    }
+
+    async fn close_cell(&self, slot: &Slot) {
+        if let Some(cell) = slot.set(None) {
+            cell.close().await;
+        }
+    }
+
+    async fn let_in(&self, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
+        Ok(self.cluster().let_in(&Logins::new(name, self.sandbox_key(row)), &name.database()).await?)
+    }
+
+    /// Removes what belongs to a sandbox, whatever of it exists.
+    pub(crate) async fn raze(&self, row: &SandboxRow) -> Result<(), OpenError> {
+        let Ok(name) = row.name.parse::<SandboxName>() else { return Ok(()) };
+        self.cluster().drop_database(&name.database()).await?;
+        self.cluster().drop_logins(&Logins::new(&name, self.sandbox_key(row))).await?;
+        self.control.remove(&row.name).await?;
+        Ok(())
+    }
+
+    fn drop_later(self: &Arc<Self>, database: String) {
+        let estate = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = estate.cluster().drop_database(&database).await {
+                tracing::warn!(%error, database, "will be dropped at the next start");
+            }
+        });
+    }
+}
+
+fn internal(error: OpenError) -> Error {
+    match error {
+        OpenError::Kernel(error) => error,
+        other => Error::internal(other),
+    }
+}

@@ -1,0 +1,83 @@
+use http::{HeaderMap, header};
+
+/// Knows who runs the process.
+pub trait OperatorGate: Send + Sync + 'static {
+    /// Whether this is the operator key, `ok_…`. Compares in constant time.
+    fn verify_key(&self, key: &str) -> bool;
+
+    /// Whether this is the value of a session cookie that is good now.
+    fn verify_session(&self, cookie: &str) -> bool;
+
+    /// The name of the session cookie.
+    fn cookie_name(&self) -> &str;
+}
+
+/// What operator keys begin with.
+pub(crate) const KEY_PREFIX: &str = "ok_";
+
+/// Longest credential that is looked at.
+pub(crate) const CREDENTIAL_LIMIT: usize = 8 * 1024;
+
+/// What a request shows to say who it is from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Presented<'a> {
+    Nothing,
+    /// The text after `Bearer`.
+    Bearer(&'a str),
+    /// The value of the operator's session cookie.
+    Session(&'a str),
+    /// An Authorization header that can't be one of ours.
+    Unusable,
+}
+
+/// Reads the credential. An Authorization header goes before a cookie, which a browser sends unasked.
+pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presented<'a> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    match (given.next(), given.next()) {
+        (None, _) => session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session),
+        (Some(one), None) => one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer),
+        (Some(_), Some(_)) => Presented::Unusable,
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, rest) = value.split_once(' ')?;
+    let token = rest.trim();
+    let fits = !token.is_empty() && token.len() <= CREDENTIAL_LIMIT && token.bytes().all(|b| b.is_ascii_graphic());
+    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+}
+
+fn session<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
+    let mut values = pairs.filter_map(|pair| pair.trim().strip_prefix(cookie_name)?.strip_prefix('='));
+    values.next().filter(|value| !value.is_empty() && value.len() <= CREDENTIAL_LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn a_bearer_goes_before_a_cookie() {
+        let both = headers(&[("authorization", "bearer  abc"), ("cookie", "pk_operator=xyz")]);
+        assert_eq!(presented(&both, "pk_operator"), Presented::Bearer("abc"));
+        let cookie = headers(&[("cookie", "a=b; pk_operator=xyz; c=d")]);
+        assert_eq!(presented(&cookie, "pk_operator"), Presented::Session("xyz"));
+        let other = headers(&[("cookie", "xpk_operator=1; pk_operator2=2; pk_operator=")]);
+        assert_eq!(presented(&other, "pk_operator"), Presented::Nothing);
+    }
+
+    #[test]
+    fn what_is_no_single_bearer_token_is_unusable() {
+        let long = format!("Bearer {}", "a".repeat(CREDENTIAL_LIMIT + 1));
+        for value in ["Basic YTpi", "Bearer", "Bearer ", "abc", "Bearer a b", long.as_str()] {
+            assert_eq!(presented(&headers(&[("authorization", value)]), "c"), Presented::Unusable, "{value:.20}");
+        }
+        let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
+        assert_eq!(presented(&twice, "c"), Presented::Unusable);
+    }
+}
