@@ -938,6 +938,9 @@ declare
     commitments jsonb := '{}';
     member text;
     salt text;
+    -- Columns whose names say that they are secret: the audit trail shows that they changed, and nothing more.
+    secret text[] := array(select k from jsonb_object_keys(this_row) k where replace(lower(k), '_', '') ~
+        'password|passphrase|secret|token|credential|apikey|privatekey|recoverycode|totp');
 begin
     verb := case
         when tg_op = 'INSERT' then 'created'
@@ -971,12 +974,22 @@ begin
             salt || (request -> 'personal' ->> member), 'UTF8')), 'hex'));
     end loop;
     -- Of an update the record keeps what changed, before and after; the event carries the whole row.
+    row_before := coalesce(changed, row_before) - hidden;
+    row_after := coalesce(changed_to, row_after) - hidden;
+    foreach member in array secret loop
+        if row_before ->> member is not null then
+            row_before := jsonb_set(row_before, array[member], '"***"');
+        end if;
+        if row_after ->> member is not null then
+            row_after := jsonb_set(row_after, array[member], '"***"');
+        end if;
+    end loop;
     insert into kernel.audit_record (id, tenant_id, at, action, entity_type, entity_id, actor_kind, actor, user_id,
                                      trace_id, before, after, personal, commitments)
     values (kernel.new_id(), tenant, moment, 'data.' || module || '.' || model || '.' || verb,
             module || '.' || model, entity, coalesce(request ->> 'actorKind', 'module'),
             coalesce(request ->> 'actor', 'module:' || module), (request ->> 'userId')::uuid, request ->> 'trace',
-            coalesce(changed, row_before) - hidden, coalesce(changed_to, row_after) - hidden, salts, commitments);
+            row_before, row_after, salts, commitments);
     return null;
 end
 $$;

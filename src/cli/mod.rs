@@ -38,14 +38,7 @@ use crate::settings::{self, Flags};
     name = "platform-kernel",
     version,
     max_term_width = 110,
-    after_help = "Examples:
-  platform-kernel                              start, with demo data, on http://localhost:8080
-  platform-kernel --port-offset 100            a second one beside the first
-  platform-kernel sandbox create acme          a kernel of its own inside this one
-  eval \"$(platform-kernel env acme)\"           addresses and sign-in for a shell
-  platform-kernel doctor                       what would keep it from starting
-
-Settings are flags too, for every verb (--data-dir, --gateway-port …): see `platform-kernel serve --help`."
+    after_help = EXAMPLES,
 )]
 struct Cli {
     /// Say more: each step of the start with its time.
@@ -54,6 +47,16 @@ struct Cli {
     #[command(subcommand)]
     verb: Option<Verb>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  platform-kernel                              start, with demo data, on http://localhost:8080
+  platform-kernel --port-offset 100            a second one beside the first
+  platform-kernel sandbox create acme          a kernel of its own inside this one
+  eval \"$(platform-kernel env acme)\"           addresses and sign-in for a shell
+  platform-kernel doctor                       what would keep it from starting
+
+Settings are flags too, for every verb (--data-dir, --gateway-port …): `platform-kernel --help` lists them.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -106,8 +109,10 @@ struct Call {
 
 /// The whole command, as clap builds it, with the settings in the help of `serve`.
 fn command() -> clap::Command {
+    let with_settings = |examples: &str| format!("{examples}\n\n{}", settings_help::text());
     let mut command = Cli::command()
-        .mut_subcommand("serve", |serve| serve.after_long_help(format!("{}\n\n{}", serve::EXAMPLES, settings_help::text())));
+        .after_long_help(with_settings(EXAMPLES))
+        .mut_subcommand("serve", |serve| serve.after_long_help(with_settings(serve::EXAMPLES)));
     command.build();
     command
 }
@@ -155,8 +160,7 @@ fn alone(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure>
 /// more.
 fn refused(error: &clap::Error) -> Result<(), Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        print!("{}", error.render().ansi_if_terminal());
-        return Ok(());
+        return error.print().map_err(|error| Failure::new(format!("the help could not be printed: {error}")));
     }
     let unknown = error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
     let guessed = error.get(ContextKind::SuggestedArg).is_some();
@@ -166,25 +170,9 @@ fn refused(error: &clap::Error) -> Result<(), Failure> {
     {
         return Err(Failure::usage(format!("{told} (see `platform-kernel --help`)")));
     }
-    // clap's own words are kept, with its usage line.
-    eprint!("{}", error.render().ansi_if_terminal_err());
+    // clap's own words are kept, with its usage line. If stderr is gone there is nobody to tell.
+    error.print().ok();
     Err(Failure::told(2))
-}
-
-/// Colours only for eyes.
-trait AnsiIfTerminal {
-    fn ansi_if_terminal(&self) -> String;
-    fn ansi_if_terminal_err(&self) -> String;
-}
-
-impl AnsiIfTerminal for clap::builder::StyledStr {
-    fn ansi_if_terminal(&self) -> String {
-        table::styled(std::io::IsTerminal::is_terminal(&std::io::stdout()), self.ansi().to_string(), self.to_string())
-    }
-
-    fn ansi_if_terminal_err(&self) -> String {
-        table::styled(std::io::IsTerminal::is_terminal(&std::io::stderr()), self.ansi().to_string(), self.to_string())
-    }
 }
 
 #[cfg(test)]

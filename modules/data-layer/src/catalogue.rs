@@ -107,7 +107,8 @@ impl Model {
     /// The visible columns that a constraint of Postgres speaks of (without `tenant_id`), to name the field when
     /// a write breaks it. Empty when the constraint is not known.
     pub fn constrained_columns(&self, constraint: &str) -> Vec<&str> {
-        let unique = self.uniques.iter().find(|unique| unique.name == constraint).map(|unique| &unique.columns);
+        let unique =
+            self.uniques.iter().find(|unique| unique.name == constraint).map(|unique| &unique.columns);
         let check = || self.checks.iter().find(|check| check.name == constraint).map(|check| &check.columns);
         let columns: Vec<&str> = match unique.or_else(check) {
             Some(columns) => columns.iter().map(String::as_str).collect(),

@@ -77,8 +77,8 @@ impl Export {
         };
         let (page, members) = {
             // The statement of each page has the same text, so Postgres keeps it prepared.
-            let (list, _) =
-                ListQuery::parse_export(&self.open.catalogue, self.open.model(), &self.raw).map_err(Error::fields)?;
+            let (list, _) = ListQuery::parse_export(&self.open.catalogue, self.open.model(), &self.raw)
+                .map_err(Error::fields)?;
             let page = list.compile(self.cx.tenant()?, after.as_ref()).map_err(|CursorMismatch| {
                 Error::internal("the next page of an export does not belong to its list")
             })?;
@@ -111,7 +111,8 @@ fn lines(format: ExportFormat, members: &[String], data: &str, first: bool) -> R
             for record in records {
                 // A line feed can stand between the tokens of a `json` column only, where a space says the same; inside
                 // of strings JSON escapes it.
-                let line = record.get().bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+                let line =
+                    record.get().bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
                 text.extend(line);
                 text.push(b'\n');
             }

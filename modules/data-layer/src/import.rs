@@ -160,7 +160,9 @@ impl Import {
     async fn step(&mut self) -> Bytes {
         let mut reports = Vec::new();
         match self.batch(&mut reports).await {
-            Ok(()) if self.done => reports.push(Report::Done { imported: self.imported, failed: self.failed }),
+            Ok(()) if self.done => {
+                reports.push(Report::Done { imported: self.imported, failed: self.failed })
+            }
             Ok(()) if self.at / 1_000 > self.told => {
                 self.told = self.at / 1_000;
                 reports.push(Report::Progress { line: self.at - 1 });
@@ -220,18 +222,16 @@ impl Import {
                 self.imported += rows.len() as u64;
                 return Ok(());
             }
-            Err(error) if is_of_a_line(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) => drop(self.of_a_line(error)?),
         }
         for line in &ready {
             match self.insert(&[(line.id, &line.record)]).await {
                 Ok(()) => self.imported += 1,
                 Err(error) if self.is_there_already(&error) => self.imported += 1,
-                Err(error) if is_of_a_line(&error) => {
-                    let error = self.open.refused(error, Purpose::WriteOne);
+                Err(error) => {
+                    let error = self.of_a_line(error)?;
                     self.bad(line.number, mistakes(&error), reports);
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -246,12 +246,21 @@ impl Import {
         writing.end(()).await
     }
 
+    /// What is wrong with a line; an error that is not about what a line says stops the import.
+    fn of_a_line(&self, error: Error) -> Result<Error> {
+        // A deadlock is a conflict, too, but breaks no rule of the table.
+        let rule = error.slug() != Slug::Conflict || fabric::postgres::violated(&error).is_some();
+        let error = self.open.refused(error, Purpose::WriteOne);
+        if rule && error.slug().status().is_client_error() { Ok(error) } else { Err(error) }
+    }
+
     /// Whether the record's own id was taken: it was written under the same key before.
     fn is_there_already(&self, error: &Error) -> bool {
         let Some(constraint) = fabric::postgres::violated(error) else { return false };
         self.cx.idempotency().is_some()
             && self.open.model().uniques.iter().any(|unique| {
-                unique.name == constraint && unique.columns.iter().all(|name| name == "id" || name == "tenant_id")
+                unique.name == constraint
+                    && unique.columns.iter().all(|name| name == "id" || name == "tenant_id")
             })
     }
 
@@ -267,7 +276,8 @@ impl Import {
         let fault = |message: &str| vec![FieldError::new("", FieldCode::InvalidFormat, message)];
         let text = line.text.as_ref().map_err(|message| fault(message))?;
         let value = match &self.header {
-            None => serde_json::from_str::<Value>(text).map_err(|error| fault(&format!("This is not JSON: {error}.")))?,
+            None => serde_json::from_str::<Value>(text)
+                .map_err(|error| fault(&format!("This is not JSON: {error}.")))?,
             Some(header) => self.from_table(header, text)?,
         };
         if value.is_array() {
@@ -279,10 +289,13 @@ impl Import {
     }
 
     fn from_table(&self, header: &[String], text: &str) -> Result<Value, Vec<FieldError>> {
-        let fault = |field: String, message: String| FieldError::new(field, FieldCode::InvalidFormat, message);
-        let fields = csv::read_line(text).map_err(|message| vec![fault(String::new(), message.to_owned())])?;
+        let fault =
+            |field: String, message: String| FieldError::new(field, FieldCode::InvalidFormat, message);
+        let fields =
+            csv::read_line(text).map_err(|message| vec![fault(String::new(), message.to_owned())])?;
         if fields.len() != header.len() {
-            let message = format!("The header names {} fields; this line has {}.", header.len(), fields.len());
+            let message =
+                format!("The header names {} fields; this line has {}.", header.len(), fields.len());
             return Err(vec![fault(String::new(), message)]);
         }
         let mut record = Map::new();
@@ -302,7 +315,9 @@ impl Import {
 
     /// A fresh id, or under an Idempotency-Key always the same one for the same line.
     fn id_of(&self, number: u64, text: &str) -> Uuid {
-        let (Some(repeat), Ok(tenant)) = (self.cx.idempotency(), self.cx.tenant()) else { return Uuid::now_v7() };
+        let (Some(repeat), Ok(tenant)) = (self.cx.idempotency(), self.cx.tenant()) else {
+            return Uuid::now_v7();
+        };
         let model = self.open.model();
         let place = format!("{}.{}", model.schema, model.table);
         let parts: [&[u8]; 5] = [
@@ -324,7 +339,8 @@ impl Import {
         };
         let wrong = |message: &str| Error::field("", FieldCode::InvalidFormat, message.to_owned());
         let text = line.text.map_err(wrong)?;
-        let names: Vec<String> = csv::read_line(&text).map_err(wrong)?.into_iter().map(|field| field.text).collect();
+        let names: Vec<String> =
+            csv::read_line(&text).map_err(wrong)?.into_iter().map(|field| field.text).collect();
         let model = self.open.model();
         let mut errors = Vec::new();
         for (at, name) in names.iter().enumerate() {
@@ -335,7 +351,11 @@ impl Import {
                     errors.push(FieldError::new(shown, FieldCode::UnknownField, message));
                 }
                 Some(column) if !model.is_writable(column) => {
-                    errors.push(FieldError::new(shown, FieldCode::NotAllowed, "This cannot be set; leave it out."));
+                    errors.push(FieldError::new(
+                        shown,
+                        FieldCode::NotAllowed,
+                        "This cannot be set; leave it out.",
+                    ));
                 }
                 Some(_) if names[..at].contains(name) => {
                     errors.push(FieldError::new(shown, FieldCode::InvalidFormat, "This is named twice."));
@@ -369,10 +389,4 @@ impl Import {
             }
         }
     }
-}
-
-/// Whether an error is about what a line says, and not about the database or the platform.
-fn is_of_a_line(error: &Error) -> bool {
-    matches!(error.slug(), Slug::AlreadyExists | Slug::ValidationError)
-        || (error.slug() == Slug::Conflict && fabric::postgres::violated(error).is_some())
 }

@@ -69,7 +69,10 @@ fn explain(refused: &Refused<'_>, catalogue: &Catalogue, model: &Model, purpose:
         // foreign_key_violation, restrict_violation
         "23503" | "23001" if purpose == Purpose::Remove || !own => {
             let who = catalogue.model(refused.table).map_or("other records", |model| model.name.as_str());
-            Error::new(Slug::Conflict, format!("Records of {who} still refer to it; change or remove them first."))
+            Error::new(
+                Slug::Conflict,
+                format!("Records of {who} still refer to it; change or remove them first."),
+            )
         }
         "23503" => {
             let target = model.reference(refused.constraint).map_or("referenced", |to| to.target.as_str());
@@ -95,9 +98,12 @@ fn explain(refused: &Refused<'_>, catalogue: &Catalogue, model: &Model, purpose:
             Error::new(Slug::DependencyUnavailable, "The module is being changed just now.")
                 .retry_after(Duration::from_secs(1))
         }
-        code if code.starts_with("22") => {
-            wrong(&[], FieldCode::InvalidFormat, "A value does not have the form that its field needs.", purpose)
-        }
+        code if code.starts_with("22") => wrong(
+            &[],
+            FieldCode::InvalidFormat,
+            "A value does not have the form that its field needs.",
+            purpose,
+        ),
         _ => return None,
     })
 }
@@ -120,7 +126,9 @@ fn fields(columns: &[&str], code: FieldCode, message: &str, purpose: Purpose) ->
         }
         _ => columns
             .iter()
-            .map(|name| FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), code, message))
+            .map(|name| {
+                FieldError::new(format!("/{}", name.replace('~', "~0").replace('/', "~1")), code, message)
+            })
             .collect(),
     }
 }
@@ -158,7 +166,10 @@ mod tests {
             told("23502", "contacts", "", WriteOne),
             (Slug::ValidationError, at("/email", FieldCode::Required))
         );
-        assert_eq!(told("22P02", "", "", WriteOne), (Slug::ValidationError, at("", FieldCode::InvalidFormat)));
+        assert_eq!(
+            told("22P02", "", "", WriteOne),
+            (Slug::ValidationError, at("", FieldCode::InvalidFormat))
+        );
     }
 
     #[test]

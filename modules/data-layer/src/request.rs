@@ -44,12 +44,10 @@ mod tests {
         let id = UserId::new();
         let actor = Actor::User { id, session: SessionId::new(), email: "ada@example.com".into() };
         let caller = Caller { tenant: Some(TenantId::new()), actor, permissions: Arc::default() };
-        let client = Client {
-            address: Some([192, 0, 2, 7].into()),
-            agent: Some("curl\0/8".into()),
-            host: None,
-        };
-        let cx = Ctx::build(SandboxName::default_sandbox(), Clock::real()).caller(caller).client(client).finish();
+        let client =
+            Client { address: Some([192, 0, 2, 7].into()), agent: Some("curl\0/8".into()), host: None };
+        let cx =
+            Ctx::build(SandboxName::default_sandbox(), Clock::real()).caller(caller).client(client).finish();
         let told: Value = serde_json::from_str(&told(&cx)).unwrap();
         assert_eq!(told["actorKind"], "user");
         assert_eq!(told["actor"], format!("user:{id}"));

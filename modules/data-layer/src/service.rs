@@ -12,7 +12,8 @@ use crate::{
     DataLayer,
     catalogue::{Catalogue, Model},
     query::{
-        self, Compiled, CursorKeys, CursorMismatch, ListQuery, MatchQuery, OnBehalf, Outcome, Patch, ReadQuery, Records,
+        self, Compiled, CursorKeys, CursorMismatch, ListQuery, MatchQuery, OnBehalf, Outcome, Patch,
+        ReadQuery, Records,
     },
     refusal::{self, Purpose},
     request,
@@ -85,8 +86,10 @@ impl DataLayer {
             let Some(info) = snapshot.modules.get(slug) else { continue };
             let catalogue = self.catalogues.of(cx, info).await?;
             for model in catalogue.models.values() {
-                let may = |verb: &&str| cx.caller().permissions.allow(&permission(&catalogue, &model.name, verb));
-                let allowed: Vec<&'static str> = ["read", "write", "delete"].into_iter().filter(may).collect();
+                let may =
+                    |verb: &&str| cx.caller().permissions.allow(&permission(&catalogue, &model.name, verb));
+                let allowed: Vec<&'static str> =
+                    ["read", "write", "delete"].into_iter().filter(may).collect();
                 if !allowed.is_empty() {
                     models.push(ModelOut {
                         module: catalogue.module.clone(),
@@ -125,8 +128,11 @@ impl DataLayer {
             )
         })?;
         let row: Option<(String, Option<String>, bool, Option<i64>)> =
-            store::read(&self.db, cx, page.statement).await.map_err(|error| open.refused(error, Purpose::Read))?;
-        let (data, last, has_more, total) = row.ok_or_else(|| Error::internal("a page came without a row"))?;
+            store::read(&self.db, cx, page.statement)
+                .await
+                .map_err(|error| open.refused(error, Purpose::Read))?;
+        let (data, last, has_more, total) =
+            row.ok_or_else(|| Error::internal("a page came without a row"))?;
         let cursor = match last.filter(|_| has_more) {
             None => None,
             Some(last) => {
@@ -154,7 +160,12 @@ impl DataLayer {
     }
 
     /// Creates one record, or all of an array; of an array the answer has no version.
-    pub(crate) async fn create(&self, cx: &Ctx, place: &Place, body: Value) -> Result<(JsonText, Option<i64>)> {
+    pub(crate) async fn create(
+        &self,
+        cx: &Ctx,
+        place: &Place,
+        body: Value,
+    ) -> Result<(JsonText, Option<i64>)> {
         let open = self.open(cx, place).await?;
         let records = Records::check(open.model(), body).map_err(Error::fields)?;
         let rows: Vec<_> = records.records.iter().map(|record| (Uuid::now_v7(), record)).collect();
@@ -189,11 +200,20 @@ impl DataLayer {
         let open = self.open(cx, place).await?;
         may_read_it(cx, &open)?;
         let patch = Patch::check(open.model(), body).map_err(Error::fields)?;
-        self.write_one(cx, &open, Purpose::WriteOne, |by, model| query::patch(by, model, id, &patch, if_match)).await
+        self.write_one(cx, &open, Purpose::WriteOne, |by, model| {
+            query::patch(by, model, id, &patch, if_match)
+        })
+        .await
     }
 
     /// Sets members of all records that match, or of none when they are too many.
-    pub(crate) async fn change_matching(&self, cx: &Ctx, place: &Place, raw: &str, body: Value) -> Result<ChangedOut> {
+    pub(crate) async fn change_matching(
+        &self,
+        cx: &Ctx,
+        place: &Place,
+        raw: &str,
+        body: Value,
+    ) -> Result<ChangedOut> {
         let open = self.open(cx, place).await?;
         let matching = MatchQuery::parse(&open.catalogue, open.model(), raw).map_err(Error::fields)?;
         may_read(cx, &open.catalogue, matching.models())?;
@@ -214,14 +234,26 @@ impl DataLayer {
     }
 
     /// Marks one record as deleted.
-    pub(crate) async fn delete(&self, cx: &Ctx, place: &Place, id: Uuid, if_match: Option<i64>) -> Result<()> {
+    pub(crate) async fn delete(
+        &self,
+        cx: &Ctx,
+        place: &Place,
+        id: Uuid,
+        if_match: Option<i64>,
+    ) -> Result<()> {
         let open = self.open(cx, place).await?;
         let delete = |by: OnBehalf<'_>, model: &Model| query::soft_delete(by, model, id, if_match);
         self.write_one(cx, &open, Purpose::WriteOne, delete).await.map(drop)
     }
 
     /// Takes the mark of deletion off one record.
-    pub(crate) async fn restore(&self, cx: &Ctx, place: &Place, id: Uuid, if_match: Option<i64>) -> Result<Versioned> {
+    pub(crate) async fn restore(
+        &self,
+        cx: &Ctx,
+        place: &Place,
+        id: Uuid,
+        if_match: Option<i64>,
+    ) -> Result<Versioned> {
         let open = self.open(cx, place).await?;
         may_read_it(cx, &open)?;
         let restore = |by: OnBehalf<'_>, model: &Model| query::restore(by, model, id, if_match);
@@ -274,7 +306,9 @@ impl DataLayer {
             }
             (Some(Outcome::Stale), _) => Err(Error::new(
                 Slug::PreconditionFailed,
-                format!("The record is in version {version} now; read it again and apply your change to that."),
+                format!(
+                    "The record is in version {version} now; read it again and apply your change to that."
+                ),
             )),
             (Some(Outcome::Live), _) if purpose == Purpose::Remove => Err(Error::new(
                 Slug::InvalidState,
@@ -352,6 +386,9 @@ mod tests {
             page,
             serde_json::json!({ "data": [{ "a": 1 }], "meta": { "cursor": "abc", "hasMore": true, "total": 7 } })
         );
-        assert_eq!(page_text("[]", None, false, None), r#"{"data":[],"meta":{"cursor":null,"hasMore":false}}"#);
+        assert_eq!(
+            page_text("[]", None, false, None),
+            r#"{"data":[],"meta":{"cursor":null,"hasMore":false}}"#
+        );
     }
 }

@@ -39,8 +39,13 @@ impl Catalogues {
 
     async fn read(&self, cx: &Ctx, module: &ModuleInfo) -> Result<Arc<Catalogue>> {
         let schema = format!("module_{}", module.slug);
-        let rows: Option<Json<CatalogueRows>> =
-            self.db.system(cx, Reason::Modules).query(CATALOGUE).bind(schema.clone()).optional_value().await?;
+        let rows: Option<Json<CatalogueRows>> = self
+            .db
+            .system(cx, Reason::Modules)
+            .query(CATALOGUE)
+            .bind(schema.clone())
+            .optional_value()
+            .await?;
         let mut rows = rows.map(|Json(rows)| rows).unwrap_or_default();
         // Only what the manifest offers is a model; a relation to anything else does not exist.
         rows.tables.retain(|row| module.models.contains_key(&row.table));
@@ -192,7 +197,11 @@ fn bound(query: Query<'_>, tenant: Option<TenantId>, params: Vec<Param>) -> Resu
     let mut params = params.into_iter();
     match (params.next(), tenant) {
         (Some(Param::Uuid(compiled_for)), Some(tenant)) if compiled_for == tenant.uuid() => {}
-        _ => return Err(Error::internal("a statement was compiled for another tenant than its handle is bound to")),
+        _ => {
+            return Err(Error::internal(
+                "a statement was compiled for another tenant than its handle is bound to",
+            ));
+        }
     }
     Ok(params.fold(query, |query, param| match param {
         Param::Uuid(value) => query.bind(value),

@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use kernel::{Actor, AuditId, Ctx, Error, Result, TenantId};
+use kernel::{Actor, AuditId, Ctx, Result, TenantId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -9,10 +8,12 @@ use crate::crypto::sha256;
 
 /// Who did what, to be kept with the transaction that did it.
 ///
-/// Members of `before` and `after` whose names say that they are secret are masked. What is personal is named by
-/// [`Audit::personal`] and kept beside the hashed part, which holds a salted commitment in its place.
+/// Members of `before`, `after` and `metadata` whose names say that they are secret are masked. Members whose names say
+/// that they are personal, and what [`Audit::personal`] names, are kept beside the hashed part, which holds a salted
+/// commitment in their place: emptying them later does not break the chain.
 #[derive(Debug, Clone)]
 pub struct Audit {
+    id: AuditId,
     action: Cow<'static, str>,
     entity_type: Cow<'static, str>,
     entity_id: String,
@@ -24,11 +25,39 @@ pub struct Audit {
     personal: Map<String, Value>,
 }
 
-/// Parts of names that mark a secret.
-const SECRET_WORDS: [&str; 7] = ["password", "secret", "token", "credential", "apikey", "privatekey", "recoverycode"];
+/// Parts of names that mark a secret. `kernel.capture_change` has the same ones.
+const SECRET_WORDS: [&str; 9] = [
+    "password",
+    "passphrase",
+    "secret",
+    "token",
+    "credential",
+    "apikey",
+    "privatekey",
+    "recoverycode",
+    "totp",
+];
 
-/// Names of personal members wherever they occur in `before`, `after` and `metadata`.
-const PERSONAL: [&str; 6] = ["email", "name", "phone", "address", "ip", "userAgent"];
+/// Names of personal members wherever they occur, in lower case without punctuation; also with an `s` at the end.
+const PERSONAL: [&str; 11] = [
+    "email",
+    "phone",
+    "phonenumber",
+    "mobile",
+    "address",
+    "ip",
+    "ipaddress",
+    "useragent",
+    "firstname",
+    "lastname",
+    "fullname",
+];
+
+/// Entities whose `name` is that of a person; a role's or a plan's name is nobody's secret.
+const PEOPLE: [&str; 6] = ["user", "member", "membership", "invitation", "contact", "profile"];
+
+/// Further personal members of people.
+const NAMES_OF_PEOPLE: [&str; 2] = ["name", "displayname"];
 
 impl Audit {
     /// `action` (`user.created`) on the entity `id` of type `entity`.
@@ -38,6 +67,7 @@ impl Audit {
         id: impl ToString,
     ) -> Self {
         Self {
+            id: AuditId::new(),
             action: action.into(),
             entity_type: entity.into(),
             entity_id: id.to_string(),
@@ -48,6 +78,11 @@ impl Audit {
             metadata: None,
             personal: Map::new(),
         }
+    }
+
+    /// The record's id.
+    pub fn id(&self) -> AuditId {
+        self.id
     }
 
     /// In a transaction across tenants: in whose trail it stands. Without it, that of the context's tenant.
@@ -68,7 +103,7 @@ impl Audit {
         self
     }
 
-    /// A sentence.
+    /// A sentence. It can't be anonymised: personal data does not belong in it.
     pub fn description(mut self, text: impl Into<String>) -> Self {
         self.description = Some(text.into());
         self
@@ -80,43 +115,46 @@ impl Audit {
         self
     }
 
-    /// A personal value, kept outside of the hashed part.
+    /// A personal value, kept outside of the hashed part. `name` has no `/` in it.
     pub fn personal(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.personal.insert(name.to_owned(), Value::String(value.into()));
+        self.personal.insert(name.replace('/', "_"), Value::String(value.into()));
         self
     }
 
     /// The row to be written, or `None` when no tenant's trail is meant (the operator's own doings are in the log).
     pub(super) fn row(mut self, cx: &Ctx) -> Result<Option<Value>> {
         let Some(tenant) = self.tenant.or(cx.tenant().ok()) else { return Ok(None) };
-        for (part, entity) in [("before", &mut self.before), ("after", &mut self.after), ("meta", &mut self.metadata)] {
+        let of_person = PEOPLE.contains(&&*self.entity_type);
+        let parts =
+            [("before", &mut self.before), ("after", &mut self.after), ("metadata", &mut self.metadata)];
+        for (part, entity) in parts {
             if let Some(entity) = entity {
-                mask(entity);
-                take_personal(part, entity, &mut self.personal);
+                let mut place = part.to_owned();
+                part_with(entity, &mut place, of_person, false, &mut self.personal);
             }
         }
         if let Some(address) = cx.client().address {
             self.personal.insert("ip".into(), Value::String(address.to_string()));
         }
         if let Some(agent) = &cx.client().agent {
-            self.personal.insert("userAgent".into(), Value::String(agent.to_string()));
+            self.personal.insert("userAgent".into(), Value::String(storable(agent)));
         }
         if let Actor::User { email, .. } = cx.actor() {
             self.personal.insert("actorEmail".into(), Value::String(email.to_string()));
         }
-        let (personal, commitments) = commit(cx, self.personal)?;
+        let (personal, commitments) = commit(cx, self.personal);
         Ok(Some(json!({
-            "id": AuditId::new(),
+            "id": self.id,
             "tenant_id": tenant,
             "at": cx.now().datetime(),
             "action": self.action,
             "entity_type": self.entity_type,
-            "entity_id": self.entity_id,
+            "entity_id": storable(&self.entity_id),
             "actor_kind": cx.actor().kind(),
             "actor": cx.actor().name(),
             "user_id": cx.actor().user(),
             "trace_id": cx.trace().trace_id_text(),
-            "description": self.description,
+            "description": self.description.as_deref().map(storable),
             "before": self.before,
             "after": self.after,
             "metadata": self.metadata,
@@ -126,47 +164,86 @@ impl Audit {
     }
 }
 
-fn mask(value: &mut Value) {
+/// The text without the one character that Postgres does not keep: a record is never lost for it.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Masks what is secret and takes out what is personal, leaving null in its place. `place` is where `value` stands: the
+/// part's name and a JSON pointer (RFC 6901).
+fn part_with(
+    value: &mut Value,
+    place: &mut String,
+    of_person: bool,
+    taking: bool,
+    personal: &mut Map<String, Value>,
+) {
+    let end = place.len();
     match value {
         Value::Object(members) => {
             for (name, member) in members.iter_mut() {
-                let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-                let plain = plain.to_ascii_lowercase();
-                if SECRET_WORDS.iter().any(|word| plain.contains(word)) && !member.is_null() {
-                    *member = Value::String("***".into());
-                } else {
-                    mask(member);
+                let plain: String =
+                    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+                if SECRET_WORDS.iter().any(|word| plain.contains(word)) {
+                    if !member.is_null() {
+                        *member = Value::String("***".into());
+                    }
+                    continue;
                 }
+                place.push('/');
+                place.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                part_with(member, place, of_person, taking || is_personal(&plain, of_person), personal);
+                place.truncate(end);
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                place.push('/');
+                place.push_str(&index.to_string());
+                part_with(item, place, of_person, taking, personal);
+                place.truncate(end);
+            }
+        }
+        Value::Null => {}
+        leaf if taking => {
+            let text = match leaf.take() {
+                Value::String(text) => storable(&text),
+                other => other.to_string(),
+            };
+            personal.insert(place.clone(), Value::String(text));
+        }
+        Value::String(text) if text.contains('\0') => *text = storable(text),
         _ => {}
     }
 }
 
-fn take_personal(part: &str, entity: &mut Value, personal: &mut Map<String, Value>) {
-    let Value::Object(members) = entity else { return };
-    for name in PERSONAL {
-        if let Some(Value::String(text)) = members.get_mut(name) {
-            let text = std::mem::take(text);
-            personal.insert(format!("{part}.{name}"), Value::String(text));
-            members.remove(name);
-        }
-    }
+fn is_personal(plain: &str, of_person: bool) -> bool {
+    let named = |name: &str| {
+        PERSONAL.contains(&name) || name.ends_with("email") || (of_person && NAMES_OF_PEOPLE.contains(&name))
+    };
+    named(plain) || plain.strip_suffix("es").is_some_and(named) || plain.strip_suffix('s').is_some_and(named)
 }
 
-fn commit(cx: &Ctx, personal: Map<String, Value>) -> Result<(Map<String, Value>, Map<String, Value>)> {
+/// Value and salt for the part that can be emptied, and what the chain keeps of them: the hex SHA-256 of salt and value.
+/// The salt always has 32 characters; see the table.
+fn commit(cx: &Ctx, personal: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
     let mut kept = Map::new();
     let mut commitments = Map::new();
     for (name, value) in personal {
-        let Value::String(text) = value else { return Err(Error::internal("a personal member is not text")) };
-        let salt = URL_SAFE_NO_PAD.encode(cx.random::<16>());
-        let commitment = sha256(&[salt.as_bytes(), text.as_bytes()]);
-        let hex = commitment.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        commitments.insert(name.clone(), Value::String(hex));
+        let Value::String(text) = value else { continue };
+        let salt = hex(&cx.random::<16>());
+        commitments.insert(name.clone(), Value::String(hex(&sha256(&[salt.as_bytes(), text.as_bytes()]))));
         kept.insert(name, json!({ "value": text, "salt": salt }));
     }
-    Ok((kept, commitments))
+    (kept, commitments)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -175,18 +252,67 @@ mod tests {
 
     use super::*;
 
+    fn row(record: Audit) -> Value {
+        let cx = Ctx::system(SandboxName::default_sandbox(), Clock::real(), "test").within(TenantId::new());
+        record.row(&cx).unwrap().unwrap()
+    }
+
     #[test]
     fn secrets_are_masked_and_personal_members_leave_a_commitment() {
-        let cx = Ctx::system(SandboxName::default_sandbox(), Clock::real(), "test").within(TenantId::new());
-        let row = Audit::new("user.created", "user", "1")
-            .after(&json!({ "email": "ada@example.com", "passwordHash": "x", "deep": [{ "api_key": "y" }], "n": 1 }))
-            .row(&cx)
-            .unwrap()
-            .unwrap();
-        assert_eq!(row["after"], json!({ "passwordHash": "***", "deep": [{ "api_key": "***" }], "n": 1 }));
-        let kept = &row["personal"]["after.email"];
+        let row = row(Audit::new("user.created", "user", "1").after(&json!({
+            "email": "ada@example.com", "passwordHash": "x", "deep": [{ "api_key": "y", "no_password": null }], "n": 1,
+        })));
+        let deep = json!([{ "api_key": "***", "no_password": null }]);
+        assert_eq!(row["after"], json!({ "email": null, "passwordHash": "***", "deep": deep, "n": 1 }));
+        let kept = &row["personal"]["after/email"];
         assert_eq!(kept["value"], "ada@example.com");
-        let hash = sha256(&[kept["salt"].as_str().unwrap().as_bytes(), b"ada@example.com"]);
-        assert!(row["commitments"]["after.email"].as_str().unwrap().starts_with(&format!("{:02x}", hash[0])));
+        let salt = kept["salt"].as_str().unwrap();
+        assert_eq!(salt.len(), 32);
+        assert_eq!(row["commitments"]["after/email"], hex(&sha256(&[salt.as_bytes(), b"ada@example.com"])));
+    }
+
+    #[test]
+    fn personal_members_are_found_at_every_depth_and_keep_their_place() {
+        let row = row(Audit::new("order.created", "order", "1").after(&json!({
+            "name": "Order 1", "buyer": { "billing_email": "a@b.c", "address": { "city": "Oslo", "floor": 3 } },
+            "phones": ["1", "2"], "a/b": { "ip": "10.0.0.1" },
+        })));
+        let left = json!({
+            "name": "Order 1", "buyer": { "billing_email": null, "address": { "city": null, "floor": null } },
+            "phones": [null, null], "a/b": { "ip": null },
+        });
+        assert_eq!(row["after"], left);
+        let personal = row["personal"].as_object().unwrap();
+        let mut names: Vec<_> = personal.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "after/a~1b/ip",
+                "after/buyer/address/city",
+                "after/buyer/address/floor",
+                "after/buyer/billing_email",
+                "after/phones/0",
+                "after/phones/1",
+            ]
+        );
+        assert_eq!(personal["after/buyer/address/floor"]["value"], "3");
+    }
+
+    #[test]
+    fn the_name_of_a_person_is_personal_and_that_of_a_role_is_not() {
+        let named = json!({ "name": "x" });
+        assert_eq!(
+            row(Audit::new("user.updated", "user", "1").before(&named))["before"]["name"],
+            Value::Null
+        );
+        assert_eq!(row(Audit::new("role.updated", "role", "1").before(&named))["before"]["name"], "x");
+    }
+
+    #[test]
+    fn a_nul_character_does_not_cost_the_record() {
+        let row = row(Audit::new("x.y", "x", "1").after(&json!({ "text": "a\0b" })).description("\0"));
+        assert_eq!(row["after"]["text"], "a\u{fffd}b");
+        assert_eq!(row["description"], "\u{fffd}");
     }
 }

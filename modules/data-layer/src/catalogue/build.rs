@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{
-    AUTOMATIC_COLUMNS, Catalogue, Check, Column, ColumnKind, ColumnPair, Model, Relation, RelationKind, Unique,
+    AUTOMATIC_COLUMNS, Catalogue, Check, Column, ColumnKind, ColumnPair, Model, Relation, RelationKind,
+    Unique,
 };
 
 /// Everything the builder needs, as plain rows.

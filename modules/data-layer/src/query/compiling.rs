@@ -5,8 +5,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    CursorKeys, CursorMismatch, ListQuery, ListStatement, MatchQuery, OnBehalf, Param, Patch, ReadQuery, Records,
-    sample,
+    CursorKeys, CursorMismatch, ListQuery, ListStatement, MatchQuery, OnBehalf, Param, Patch, ReadQuery,
+    Records, sample,
 };
 
 const TENANT: TenantId = TenantId::from_uuid(Uuid::from_u128(1));
@@ -153,7 +153,8 @@ fn every_write_tells_the_triggers_who_asked() {
         super::delete_for_ever(by, contacts, id, None),
         super::change_matching(by, &many, &patch),
     ] {
-        let place = compiled.params.iter().position(|one| *one == Param::Text(by.request.to_owned())).unwrap() + 1;
+        let place =
+            compiled.params.iter().position(|one| *one == Param::Text(by.request.to_owned())).unwrap() + 1;
         let told = format!("where (select set_config('kernel.request', ${place}::text, true)) is not null");
         assert_eq!(compiled.sql.matches(&told).count(), 1, "{}", compiled.sql);
         assert!(!compiled.sql.contains("user:7"));

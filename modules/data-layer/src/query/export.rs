@@ -37,8 +37,16 @@ impl<'a> ListQuery<'a> {
         let (sort, deleted) = (parameters.order(model), parameters.deleted());
         let limit = MAX_LIMIT;
         let (selection, part, reached) = parameters.finish(limit)?;
-        let list =
-            Self { selection, filter: part.filter, sort, reached, limit, count: false, deleted, cursor: None };
+        let list = Self {
+            selection,
+            filter: part.filter,
+            sort,
+            reached,
+            limit,
+            count: false,
+            deleted,
+            cursor: None,
+        };
         Ok((list, format))
     }
 }
@@ -54,8 +62,12 @@ mod tests {
     fn an_export_takes_filters_and_an_order_but_no_page() {
         let crm = sample::crm();
         let contacts = crm.model("contacts").unwrap();
-        let (list, format) =
-            ListQuery::parse_export(&crm, contacts, "format=csv&age=gt.3&sort=-name&select=name,company(name)").unwrap();
+        let (list, format) = ListQuery::parse_export(
+            &crm,
+            contacts,
+            "format=csv&age=gt.3&sort=-name&select=name,company(name)",
+        )
+        .unwrap();
         assert_eq!((list.limit, format), (MAX_LIMIT, ExportFormat::Csv));
         assert_eq!(list.members().collect::<Vec<_>>(), ["name", "company"]);
         let refused = |raw| {

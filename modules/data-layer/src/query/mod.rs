@@ -45,7 +45,8 @@ pub use record::{Patch, Record, Records};
 pub use select::ReadQuery;
 pub use sql::{Compiled, Param};
 pub use write::{
-    OnBehalf, Outcome, change_matching, delete_for_ever, insert_many, insert_rows, patch, restore, soft_delete,
+    OnBehalf, Outcome, change_matching, delete_for_ever, insert_counted, insert_many, insert_rows, patch,
+    restore, soft_delete,
 };
 
 pub(crate) use sql::quote_ident;

@@ -76,6 +76,11 @@ pub fn insert_many(by: OnBehalf<'_>, model: &Model, records: &[(Uuid, &Record)])
     insert.finish(&format!("select coalesce(json_agg(r0{order}), '[]'::json)::text as data"), "")
 }
 
+/// Inserts records under the ids given with them; one row: `written` (bigint).
+pub fn insert_counted(by: OnBehalf<'_>, model: &Model, records: &[(Uuid, &Record)]) -> Compiled {
+    Insert::new(by, model, records).finish("select count(*) as written", "")
+}
+
 struct Insert {
     writer: Writer,
     with: String,
