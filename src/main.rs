@@ -12,6 +12,7 @@ mod failure;
 mod greeting;
 mod listeners;
 mod logs;
+mod output;
 mod running;
 mod settings;
 mod signals;

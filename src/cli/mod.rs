@@ -16,7 +16,7 @@ mod sandbox;
 mod serve;
 mod settings_help;
 mod span;
-mod table;
+
 mod trust;
 mod version;
 mod wipe;

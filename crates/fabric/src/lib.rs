@@ -2,4 +2,5 @@
 
 pub mod crypto;
 pub mod dialler;
+pub mod log;
 pub mod postgres;

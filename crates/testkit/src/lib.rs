@@ -1,1 +1,23 @@
-//! testkit
+//! The workshop: a real kernel for tests, in process ([`Kernel`]) or as the real binary ([`Binary`]), and an [`Api`]
+//! client that reads like a story. For tests only, so it panics where a test should fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a workshop for tests: a panic is a failed test")]
+
+mod api;
+mod binary;
+mod folder;
+mod kernel;
+
+pub use api::{Answer, Api};
+pub use binary::{Binary, Launch};
+pub use folder::data_folder;
+pub use kernel::Kernel;
+
+/// The demo's password.
+pub const DEMO_PASSWORD: &str = "Sandbox2026!";
+/// The demo's Owner.
+pub const DEMO_OWNER: &str = "admin@sandbox.localhost";
+/// The demo's Admin.
+pub const DEMO_ADMIN: &str = "dev@sandbox.localhost";
+/// The demo's Member.
+pub const DEMO_MEMBER: &str = "viewer@sandbox.localhost";

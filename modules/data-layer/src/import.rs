@@ -7,7 +7,7 @@
 
 mod lines;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fabric::crypto::sha256;
@@ -30,6 +30,9 @@ use crate::{
     store::Writing,
 };
 
+/// The time that a body may take to fill a batch; what is there is written then, and the report says how far it is, so
+/// that a slow body does not look like a dead one.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Lines that are written with one statement.
 const BATCH: usize = 200;
 /// Bytes of lines that are written with one statement, when they are long.
@@ -58,7 +61,7 @@ pub(crate) enum Report {
         /// What is wrong with it.
         errors: Vec<FieldError>,
     },
-    /// How far it is; comes about every thousand lines.
+    /// How far it is; comes about every thousand lines, and every few seconds from a slow body.
     Progress {
         /// The last line that was looked at.
         line: u64,
@@ -163,7 +166,7 @@ impl Import {
             Ok(()) if self.done => {
                 reports.push(Report::Done { imported: self.imported, failed: self.failed })
             }
-            Ok(()) if self.at / 1_000 > self.told => {
+            Ok(()) if self.at / 1_000 != self.told => {
                 self.told = self.at / 1_000;
                 reports.push(Report::Progress { line: self.at - 1 });
             }
@@ -193,10 +196,24 @@ impl Import {
     async fn batch(&mut self, reports: &mut Vec<Report>) -> Result<()> {
         let mut ready: Vec<Ready> = Vec::new();
         let (mut bytes, mut looked_at, mut last) = (0, 0, self.at);
+        let until = tokio::time::Instant::now() + PATIENCE;
         while looked_at < BATCH && bytes < BATCH_BYTES {
-            let Some(line) = self.next_line().await? else {
-                self.done = true;
-                break;
+            let line = match tokio::time::timeout_at(until, self.next_line()).await {
+                Ok(Ok(Some(line))) => line,
+                Ok(Ok(None)) => {
+                    self.done = true;
+                    break;
+                }
+                Ok(Err(error)) => {
+                    // The body broke off: what came whole is written, then that is told.
+                    self.write(ready, reports).await?;
+                    self.at = last;
+                    return Err(error);
+                }
+                Err(_) => {
+                    self.told = u64::MAX;
+                    break;
+                }
             };
             looked_at += 1;
             last = line.number + 1;
@@ -233,11 +250,12 @@ impl Import {
                     self.bad(line.number, mistakes(&error), reports);
                 }
             }
+            self.at = line.number + 1;
         }
         Ok(())
     }
 
-    async fn insert(&self, rows: &[(Uuid, &Record)]) -> Result<()> {
+    async fn insert(&mut self, rows: &[(Uuid, &Record)]) -> Result<()> {
         let request = request::told(&self.cx);
         let by = OnBehalf { tenant: self.cx.tenant()?, request: &request };
         // Repeating is settled by the ids, so each statement stands alone.
@@ -278,7 +296,7 @@ impl Import {
         let value = match &self.header {
             None => serde_json::from_str::<Value>(text)
                 .map_err(|error| fault(&format!("This is not JSON: {error}.")))?,
-            Some(header) => self.from_table(header, text)?,
+            Some(header) => self.record_of_row(header, text)?,
         };
         if value.is_array() {
             return Err(fault("A line holds one record, an object."));
@@ -288,7 +306,7 @@ impl Import {
         Ok(Ready { number: line.number, id: self.id_of(line.number, text), record })
     }
 
-    fn from_table(&self, header: &[String], text: &str) -> Result<Value, Vec<FieldError>> {
+    fn record_of_row(&self, header: &[String], text: &str) -> Result<Value, Vec<FieldError>> {
         let fault =
             |field: String, message: String| FieldError::new(field, FieldCode::InvalidFormat, message);
         let fields =
@@ -320,8 +338,9 @@ impl Import {
         };
         let model = self.open.model();
         let place = format!("{}.{}", model.schema, model.table);
+        let tenant = tenant.uuid();
         let parts: [&[u8]; 5] = [
-            tenant.uuid().as_bytes(),
+            tenant.as_bytes(),
             repeat.key.as_bytes(),
             &number.to_be_bytes(),
             // The only part of open length but the last; a schema or table name holds no zero byte.

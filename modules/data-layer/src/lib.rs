@@ -21,8 +21,7 @@ mod store;
 use std::sync::{Arc, Weak};
 
 use fabric::postgres::Database;
-use futures::future::BoxFuture;
-use ports::{Health, KernelService, ModulesLink, http::CursorKey, http::ServiceRoutes};
+use ports::{KernelService, ModulesLink, http::CursorKey, http::ServiceRoutes};
 use tokio::sync::Semaphore;
 
 use store::Catalogues;
@@ -73,9 +72,5 @@ impl KernelService for DataLayer {
     fn routes(&self) -> ServiceRoutes {
         let me = self.me.upgrade().expect("because `self` is borrowed from the Arc that `create` made");
         http::routes(me)
-    }
-
-    fn health(&self) -> BoxFuture<'_, Health> {
-        Box::pin(async { Health::good() })
     }
 }

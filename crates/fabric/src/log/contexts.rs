@@ -25,7 +25,10 @@ impl Contexts {
         let told = event.trace_id.as_deref().and_then(|text| u128::from_str_radix(text, 16).ok());
         trace.trace_id = told.filter(|id| *id != 0).unwrap_or(trace.trace_id);
         let own = self.own();
-        let cx = Ctx::build(self.sandbox.clone(), self.clock.clone()).caller(own.caller().clone()).trace(trace).finish();
+        let cx = Ctx::build(self.sandbox.clone(), self.clock.clone())
+            .caller(own.caller().clone())
+            .trace(trace)
+            .finish();
         match event.tenant_id {
             Some(tenant) => cx.within(tenant),
             None => cx,

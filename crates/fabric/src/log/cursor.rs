@@ -28,7 +28,9 @@ impl Cursor {
     }
 
     pub(super) fn set(&mut self, topic: &str, partition: i16, position: i64) {
-        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < MOST_PARTITIONS) else { return };
+        let Some(index) = usize::try_from(partition).ok().filter(|index| *index < MOST_PARTITIONS) else {
+            return;
+        };
         let places = self.0.entry(topic.to_owned()).or_default();
         if places.len() <= index {
             places.resize(index + 1, 0);
@@ -67,7 +69,8 @@ impl FromStr for Cursor {
         }
         let json = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
         let places: BTreeMap<String, Vec<i64>> = serde_json::from_slice(&json).map_err(|_| wrong())?;
-        let fits = |list: &Vec<i64>| list.len() <= MOST_PARTITIONS && list.iter().all(|position| *position >= 0);
+        let fits =
+            |list: &Vec<i64>| list.len() <= MOST_PARTITIONS && list.iter().all(|position| *position >= 0);
         if places.values().all(fits) { Ok(Self(places)) } else { Err(wrong()) }
     }
 }

@@ -54,7 +54,9 @@ impl MemoryLog {
 impl EventLog for MemoryLog {
     async fn read(&self, _: &Ctx, read: Read<'_>) -> Result<Batch> {
         let mut batch = Batch { events: Vec::new(), next: read.from.clone(), more: false };
-        for ((topic, partition), events) in self.partitions().iter().filter(|((t, _), _)| read.patterns.reach(t)) {
+        for ((topic, partition), events) in
+            self.partitions().iter().filter(|((t, _), _)| read.patterns.reach(t))
+        {
             let mut place = usize::try_from(read.from.place(topic, *partition)).unwrap_or(0);
             for event in events.iter().skip(place) {
                 let wanted = read.patterns.name(&event.kind)
@@ -78,7 +80,8 @@ impl EventLog for MemoryLog {
     }
 
     async fn at_time(&self, _: &Ctx, patterns: &Patterns, at: Timestamp) -> Result<Cursor> {
-        let first = |events: &[DomainEvent]| events.iter().position(|e| e.timestamp >= at).unwrap_or(events.len());
+        let first =
+            |events: &[DomainEvent]| events.iter().position(|e| e.timestamp >= at).unwrap_or(events.len());
         Ok(self.cursor(patterns, first))
     }
 

@@ -22,12 +22,13 @@ mod postgres;
 mod relay;
 mod retention;
 mod row;
+mod subscription;
 mod subscriptions;
 
 pub use consumer::{Consumer, Hear};
 pub use contexts::Contexts;
 pub use cursor::Cursor;
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letters::{DeadLetter, DeadLetterId, DeadLetterKind, DeadLetters, Replayed, Whose};
 pub use event_log::{Batch, EventLog, Read};
 pub use interleaved::InterleavedLog;
 pub use memory::MemoryLog;
@@ -36,9 +37,8 @@ pub use patterns::{KERNEL_TOPICS, Patterns, is_pattern, is_type, topic_of};
 pub use postgres::PostgresLog;
 pub use relay::{Lag, Relay};
 pub use retention::{Forgotten, forget};
-pub use subscriptions::{
-    Delivery, NewSubscription, Place, Pulled, SeekTo, Statements, Subscription, Subscriptions,
-};
+pub use subscription::{Delivery, NewSubscription, Place, Pulled, SeekTo, Statements, Subscription};
+pub use subscriptions::Subscriptions;
 
 /// Partitions of every topic.
 pub const PARTITIONS: i16 = 12;

@@ -26,7 +26,11 @@ impl Patterns {
             return Err(Error::field("/types", FieldCode::Required, "names at least one type or pattern"));
         }
         if patterns.len() > MOST_PATTERNS {
-            return Err(Error::field("/types", FieldCode::TooLong, format!("takes at most {MOST_PATTERNS} entries")));
+            return Err(Error::field(
+                "/types",
+                FieldCode::TooLong,
+                format!("takes at most {MOST_PATTERNS} entries"),
+            ));
         }
         if let Some(at) = patterns.iter().position(|pattern| !is_pattern(pattern)) {
             return Err(Error::field(
@@ -95,7 +99,16 @@ mod tests {
         for good in ["crm.contact.created", "data.crm.contact.created", "c_m.a1.b_2"] {
             assert!(is_type(good), "{good}");
         }
-        for bad in ["", "crm", "crm.contact", "Crm.contact.created", "crm..created", "crm.contact.", "crm.a.b c", "1.a.b"] {
+        for bad in [
+            "",
+            "crm",
+            "crm.contact",
+            "Crm.contact.created",
+            "crm..created",
+            "crm.contact.",
+            "crm.a.b c",
+            "1.a.b",
+        ] {
             assert!(!is_type(bad), "{bad}");
         }
         assert!(!is_type(&format!("crm.contact.{}", "x".repeat(200))));
@@ -104,7 +117,11 @@ mod tests {
     #[test]
     fn patterns_name_types_and_topics() {
         let wanted = Patterns::new(["crm.*", "auth.user.created"]).unwrap();
-        assert!(wanted.name("crm.deal.won") && wanted.name("auth.user.created") && !wanted.name("auth.user.deleted"));
+        assert!(
+            wanted.name("crm.deal.won")
+                && wanted.name("auth.user.created")
+                && !wanted.name("auth.user.deleted")
+        );
         assert!(wanted.reach("platform.auth.events") && !wanted.reach("platform.money.events"));
         assert!(Patterns::new(["*"]).unwrap().reach("platform.money.events"));
         assert!(Patterns::of_topic("platform.crm.events").unwrap().name("crm.deal.won"));

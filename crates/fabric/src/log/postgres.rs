@@ -48,7 +48,14 @@ impl PostgresLog {
             )),
         };
         let most = i32::try_from(read.most.clamp(1, MOST_EVENTS)).unwrap_or(1);
-        query.bind(read.patterns.as_slice()).bind(topics).bind(partitions).bind(positions).bind(most).all().await
+        query
+            .bind(read.patterns.as_slice())
+            .bind(topics)
+            .bind(partitions)
+            .bind(positions)
+            .bind(most)
+            .all()
+            .await
     }
 
     fn cursor(places: Vec<(String, i16, i64)>) -> Cursor {

@@ -8,7 +8,8 @@ pub(super) struct EventRow {
     pub id: Option<EventId>,
     tenant_id: Option<TenantId>,
     key: Option<String>,
-    r#type: Option<String>,
+    #[sqlx(rename = "type")]
+    kind: Option<String>,
     source: Option<String>,
     schema_version: Option<String>,
     data: Option<Json<serde_json::Value>>,
@@ -23,7 +24,7 @@ impl EventRow {
         let hole = || Error::internal(format!("event {id} came from the log with a hole"));
         Ok(Some(DomainEvent {
             id,
-            kind: self.r#type.ok_or_else(hole)?,
+            kind: self.kind.ok_or_else(hole)?,
             source: self.source.ok_or_else(hole)?,
             tenant_id: self.tenant_id,
             key: self.key.ok_or_else(hole)?,

@@ -102,32 +102,30 @@ impl Pool {
             Ok(Err(_)) => return Err(Error::new(Slug::Draining, "The sandbox is being closed.")),
             Err(_) => return Err(Error::new(Slug::Overloaded, "All database connections are in use.")),
         };
-        while let Some(idle) = self.take(tenant) {
-            let bound = idle.tenant;
-            let mut checked = Checked {
-                pool: Arc::clone(self),
-                inner: Some((idle.connection, idle._budget)),
-                tenant,
-                in_flight: true,
-                reused: true,
-                _place: place,
-            };
-            if bound == tenant {
-                checked.in_flight = false;
-                return Ok(checked);
-            }
-            match checked.bind().await {
-                Ok(()) => {
-                    checked.in_flight = false;
-                    return Ok(checked);
-                }
-                // It died while it lay idle; so did the others, most likely. One after the other is tried and dropped.
-                Err(_) => {
-                    return self.reopen(checked, tenant, until).await;
-                }
-            }
+        let Some(idle) = self.take(tenant) else {
+            return self.open(tenant, until, place).await;
+        };
+        let bound = idle.tenant;
+        let mut checked = Checked {
+            pool: Arc::clone(self),
+            inner: Some((idle.connection, idle._budget)),
+            tenant,
+            in_flight: false,
+            reused: true,
+            _place: place,
+        };
+        if bound == tenant {
+            return Ok(checked);
         }
-        self.open(tenant, until, place).await
+        checked.in_flight = true;
+        match tokio::time::timeout_at(until.into(), checked.bind()).await {
+            Ok(Ok(())) => {
+                checked.settled();
+                Ok(checked)
+            }
+            // It died while it lay idle; so did the others, most likely.
+            _ => self.reopen(checked, tenant, until).await,
+        }
     }
 
     async fn reopen(self: &Arc<Self>, dead: Checked, tenant: Option<Uuid>, until: Instant) -> Result<Checked> {

@@ -1,4 +1,7 @@
-use std::{fmt, time::Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use kernel::{Ctx, Error, Result, Slug, TenantId};
@@ -41,8 +44,14 @@ impl Tx {
             other => other.map_err(Begun::into_error)?,
         };
         let mut tx = Self { handle, checked: Some(checked), events: Vec::new(), audits: Vec::new(), request: None };
-        tx.open_request().await?;
-        Ok(tx)
+        match tx.open_request().await {
+            Ok(()) => Ok(tx),
+            // Its lock on the key goes before the caller can repeat the request.
+            Err(refused) => {
+                tx.rollback().await;
+                Err(refused)
+            }
+        }
     }
 
     async fn open_request(&mut self) -> Result<()> {
@@ -246,6 +255,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Undoes everything, before the caller hears of it. Dropping a transaction does the same a moment later.
+    pub async fn rollback(mut self) {
+        let Some(mut checked) = self.checked.take() else { return };
+        if checked.in_flight {
+            return;
+        }
+        checked.in_flight = true;
+        let limit = Instant::now() + ROLLBACK_PATIENCE;
+        if within(limit, sqlx::raw_sql("rollback").execute(checked.connection())).await.is_ok() {
+            checked.settled();
+        }
+    }
+
     /// The context it runs in.
     pub fn cx(&self) -> &Ctx {
         self.handle.cx()
@@ -255,6 +277,9 @@ impl Tx {
         self.checked.as_mut().ok_or_else(|| Error::internal("the transaction has ended"))
     }
 }
+
+/// A server that does not undo a transaction in this time loses the connection, which undoes it too.
+const ROLLBACK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything a transaction leaves behind, in one round trip.
 const FLUSH: &str = "select kernel.leave_behind($1, $2, $3, $4, $5, $6, $7)";
@@ -303,7 +328,7 @@ impl Drop for Tx {
         };
         checked.in_flight = true;
         runtime.spawn(async move {
-            let limit = Instant::now() + std::time::Duration::from_secs(5);
+            let limit = Instant::now() + ROLLBACK_PATIENCE;
             if within(limit, sqlx::raw_sql("rollback").execute(checked.connection())).await.is_ok() {
                 checked.settled();
             }

@@ -32,7 +32,7 @@ pub(super) async fn create(
     Path((module, model)): OfModel,
     Body(body): Body<Value>,
 ) -> Result<Response> {
-    let (text, version) = data.create(&cx, &Place { module, model }, body).await?;
+    let (text, version) = data.create_records(&cx, &Place { module, model }, body).await?;
     Ok(answer(StatusCode::CREATED, text, version))
 }
 

@@ -52,6 +52,7 @@ pub(crate) struct Matched {
 pub(crate) struct RouteTable {
     router: matchit::Router<Endpoint>,
     entries: Vec<Entry>,
+    unmatched: Arc<Series>,
 }
 
 /// One address; the numbers of its operations by method.
@@ -84,11 +85,17 @@ impl RouteTable {
             let series = metrics.series(operation.service, operation.method.as_str(), &operation.path);
             Entry { operation, target, series }
         });
-        Ok(Self { router, entries: entries.collect() })
+        let unmatched = metrics.series("gateway", "any", "unmatched");
+        Ok(Self { router, entries: entries.collect(), unmatched })
     }
 
     pub(crate) fn entry(&self, number: usize) -> &Entry {
         &self.entries[number]
+    }
+
+    /// The counters of requests to addresses that are not in the table.
+    pub(crate) fn unmatched(&self) -> &Series {
+        &self.unmatched
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Deserialize, Serialize};
 
-pub use rules::{check, sdk_fits, slug_of};
+pub use rules::{check, check_backend_url, sdk_fits, slug_of};
 
 pub(crate) use form::range;
 

@@ -52,6 +52,15 @@ pub fn check(manifest: &Manifest, at: &str, checks: &mut Checks) {
     rules.dependencies(manifest);
 }
 
+/// Notes what is wrong with an address that takes the place of the manifest's.
+pub fn check_backend_url(url: Option<&str>, has_backend: bool, checks: &mut Checks) {
+    let Some(url) = url else { return };
+    if let Some(fault) = form::base_url_fault(url) {
+        checks.refuse("/backendUrl", FieldCode::InvalidFormat, fault);
+    }
+    checks.ensure(has_backend, "/backendUrl", FieldCode::NotAllowed, "the manifest has no backend that could be there");
+}
+
 struct Rules<'a> {
     at: &'a str,
     /// Empty when the name is not usable; what depends on it is not looked at then.

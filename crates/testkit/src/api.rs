@@ -1,0 +1,168 @@
+use reqwest::{Method, StatusCode, header};
+use serde_json::{Value, json};
+
+/// A client of one sandbox's API, with or without a credential.
+#[derive(Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    base: String,
+    host: String,
+    token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was asked, for messages.
+    pub asked: String,
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: header::HeaderMap,
+    /// The body as JSON; null when there is none.
+    pub body: Value,
+    /// The body as text.
+    pub text: String,
+}
+
+impl Api {
+    /// A stranger at `base` (`http://127.0.0.1:port`), asking for `host`.
+    pub fn new(base: impl Into<String>, host: impl Into<String>) -> Self {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .expect("a client");
+        Self { http, base: base.into(), host: host.into(), token: None }
+    }
+
+    /// The same client asking for another host.
+    pub fn on(&self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self.clone() }
+    }
+
+    /// The same client for the sandbox of that name.
+    pub fn sandbox(&self, name: &str) -> Self {
+        self.on(&format!("{name}.localhost"))
+    }
+
+    /// The same client with a credential.
+    pub fn with(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// The same client without a credential.
+    pub fn stranger(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+
+    /// The credential.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
+    /// Signs in.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Self {
+        let answer = self
+            .stranger()
+            .post("/api/v1/auth/login", json!({ "email": email, "password": password }))
+            .await
+            .expect(200);
+        self.with(answer.body["accessToken"].as_str().expect("an access token"))
+    }
+
+    /// Registers a tenant with its Owner; the client is signed in as that Owner.
+    pub async fn register(&self, organization: &str) -> (Self, Value) {
+        let email = format!("owner-{}@{}.example", uuid::Uuid::now_v7().simple(), organization.to_lowercase().replace(' ', "-"));
+        let answer = self
+            .stranger()
+            .post(
+                "/api/v1/auth/register",
+                json!({ "email": email, "password": "correct horse battery", "name": "Olga Owner",
+                        "organization": organization }),
+            )
+            .await
+            .expect(201);
+        (self.with(answer.body["accessToken"].as_str().expect("an access token")), answer.body)
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    /// `POST`.
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body), &[]).await
+    }
+
+    /// `PATCH`.
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body), &[]).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None, &[]).await
+    }
+
+    /// Any request, with more headers.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+        let asked = format!("{method} {path} on {}", self.host);
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Answer { asked, status, headers, body, text }
+    }
+
+    /// The bare client, for what the others can't say.
+    pub fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}
+
+impl Answer {
+    /// The answer, if it has this status; else the test fails with what came.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}: {}", self.asked, self.text);
+        self
+    }
+
+    /// The answer, if it is this problem.
+    #[track_caller]
+    pub fn expect_problem(self, status: u16, slug: &str) -> Self {
+        let answer = self.expect(status);
+        let kind = answer.body["type"].as_str().unwrap_or_default();
+        assert!(kind.ends_with(&format!("/problems/{slug}")), "{}: {}", answer.asked, answer.text);
+        assert!(answer.body["traceId"].as_str().is_some_and(|id| id.len() == 32), "{}", answer.text);
+        answer
+    }
+
+    /// The `id` of what came.
+    #[track_caller]
+    pub fn id(&self) -> String {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("{}: no id in {}", self.asked, self.text)).to_owned()
+    }
+
+    /// The `data` of a list.
+    #[track_caller]
+    pub fn data(&self) -> &Vec<Value> {
+        self.body["data"].as_array().unwrap_or_else(|| panic!("{}: no list in {}", self.asked, self.text))
+    }
+}

@@ -1,0 +1,137 @@
+use axum::body::HttpBody as _;
+use axum::extract::DefaultBodyLimit;
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use kernel::{Error, Result, Slug};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout_at};
+
+use super::{Onward, Step, limits::too_large};
+use crate::{
+    problem::refuse,
+    table::Target,
+    visit::{Arrival, Response},
+};
+
+/// Above this, axum's own extractors refuse a body unless told otherwise.
+const AXUM_LIMIT: usize = 2_000_000;
+
+/// Reads JSON bodies whole, so that a slow client takes no place in a service's queue; lets other bodies flow, up to
+/// their limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Body;
+
+impl Step for Body {
+    async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
+        let (limit, flows) = match arrival.visit.operation() {
+            Ok(entry) => {
+                let operation = &entry.operation;
+                (operation.body_limit, entry.target == Target::Modules || (operation.streams && operation.body.is_none()))
+            }
+            Err(error) => return refuse(error),
+        };
+        if arrival.request.body().is_end_stream() {
+            return onward.go(arrival).await;
+        }
+        if flows {
+            let limited = |body| axum::body::Body::new(Limited::new(body, limit));
+            arrival.request = arrival.request.map(limited);
+            DefaultBodyLimit::disable().apply(&mut arrival.request);
+            return onward.go(arrival).await;
+        }
+        if matches!(*arrival.request.method(), Method::GET | Method::HEAD) {
+            // It means nothing here (RFC 9110 §9.3.1), and nobody reads it.
+            return onward.go(arrival).await;
+        }
+        match gathered(&mut arrival, limit).await {
+            Ok((bytes, _room)) => {
+                if limit > AXUM_LIMIT {
+                    DefaultBodyLimit::disable().apply(&mut arrival.request);
+                }
+                arrival.request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+                *arrival.request.body_mut() = axum::body::Body::from(bytes.clone());
+                arrival.request.extensions_mut().insert(Gathered(bytes));
+                onward.go(arrival).await
+            }
+            Err(error) => refuse(error),
+        }
+    }
+}
+
+/// The bytes of a body that was read, as an extension of the request.
+#[derive(Clone)]
+pub(crate) struct Gathered(pub Bytes);
+
+async fn gathered(arrival: &mut Arrival, limit: usize) -> Result<(Bytes, OwnedSemaphorePermit)> {
+    let body = std::mem::take(arrival.request.body_mut());
+    let expected = body.size_hint().exact().and_then(|exact| usize::try_from(exact).ok());
+    let room = arrival.visit.core.room_for_body(expected.unwrap_or(limit).min(limit))?;
+    let read = timeout_at(arrival.visit.deadline.into(), Limited::new(body, limit).collect()).await;
+    let whole = read.map_err(|_| Error::new(Slug::DeadlineExceeded, "The body did not arrive within the time allowed."))?;
+    match whole {
+        Ok(whole) => Ok((whole.to_bytes(), room)),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) => Err(Error::new(Slug::MalformedJson, "The body broke off before its end.").because(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+
+    use super::*;
+    use crate::{GatewaySettings, layers::through, tests::gateway, tests::gateway_with};
+
+    fn chunks(count: usize, bytes: usize) -> axum::body::Body {
+        let chunk = Bytes::from(vec![b'a'; bytes]);
+        axum::body::Body::from_stream(stream::iter(vec![Ok::<_, Infallible>(chunk); count]))
+    }
+
+    fn answered(arrival: Arrival) -> Response {
+        let gathered = arrival.request.extensions().get::<Gathered>().map(|gathered| gathered.0.len());
+        Response::new(axum::body::Body::from(format!("{gathered:?}")))
+    }
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_up_to_its_limit() {
+        let kernel = gateway().await;
+        for (count, outcome) in [(1, Some("Some(100000)")), (10, Some("Some(1000000)")), (11, None)] {
+            let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
+            *arrival.request.body_mut() = chunks(count, 100_000);
+            let response = through(Body, arrival, answered).await;
+            match outcome {
+                Some(expected) => assert_eq!(text(response).await, expected),
+                None => assert_eq!(response.status(), 413),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn other_bodies_flow() {
+        let mut arrival = gateway().await.found(http::Request::post("/api/v1/uploads"));
+        *arrival.request.body_mut() = chunks(3, 10);
+        assert_eq!(text(through(Body, arrival, answered).await).await, "None");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
+        let mut arrival = gateway().await.found(http::Request::post("/api/v1/things"));
+        *arrival.request.body_mut() = axum::body::Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        assert_eq!(through(Body, arrival, answered).await.status(), 504);
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_read_at_the_same_time_are_bounded() {
+        let kernel = gateway_with(|settings| GatewaySettings { buffered_bytes: 500_000, ..settings }).await;
+        let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
+        *arrival.request.body_mut() = chunks(1, 10);
+        let response = through(Body, arrival, answered).await;
+        assert_eq!(response.status(), 503, "a body of unknown length counts as the longest");
+    }
+}

@@ -1,0 +1,51 @@
+use std::sync::Arc;
+
+use kernel::{Error, Slug};
+
+use super::{Onward, Step};
+use crate::{
+    problem::refuse,
+    visit::{Arrival, Response},
+};
+
+/// Counts what is in flight. When the sandbox drains, new requests are refused, running ones stopped after their time,
+/// and bodies that flow are ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Draining;
+
+impl Step for Draining {
+    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+        let visit = Arc::clone(&arrival.visit);
+        let traffic = &visit.core.traffic;
+        let Some(_under_way) = traffic.request() else { return refuse(closing()) };
+        tokio::select! {
+            biased;
+            response = onward.go(arrival) => traffic.follow(response),
+            () = traffic.heads_are_cut() => refuse(closing().because("the request was running when the sandbox was closed")),
+        }
+    }
+}
+
+fn closing() -> Error {
+    Error::new(Slug::Draining, "The sandbox is being closed for a moment; try again.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{layers::through, tests::gateway};
+
+    #[tokio::test]
+    async fn a_closed_sandbox_takes_no_more() {
+        let kernel = gateway().await;
+        let arrival = kernel.arrival(http::Request::get("/"));
+        assert_eq!(through(Draining, arrival, |arrival| {
+            assert_eq!(arrival.visit.core.traffic.requests(), 1);
+            Response::default()
+        }).await.status(), 200);
+        assert_eq!(kernel.core.traffic.requests(), 0);
+        kernel.core.traffic.drain().await;
+        let arrival = kernel.arrival(http::Request::get("/"));
+        assert_eq!(through(Draining, arrival, |_| Response::default()).await.status(), 503);
+    }
+}

@@ -1,0 +1,73 @@
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{Onward, Step};
+use crate::visit::{Arrival, Response, Visit};
+
+/// Headers that every answer carries.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadersOut;
+
+impl Step for HeadersOut {
+    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+        let visit = Arc::clone(&arrival.visit);
+        let mut response = onward.go(arrival).await;
+        harden(response.headers_mut(), strict_transport(&visit));
+        response
+    }
+}
+
+fn strict_transport(visit: &Visit) -> bool {
+    let name = visit.host.get().and_then(|host| host.name.as_deref());
+    visit.origin().https && name.is_some_and(may_be_strict)
+}
+
+/// Whether browsers may be told to use nothing but TLS with this host. On localhost and bare addresses that would
+/// break the developer's other ports.
+pub(crate) fn may_be_strict(host: &str) -> bool {
+    host != "localhost" && !host.ends_with(".localhost") && host.parse::<IpAddr>().is_err()
+}
+
+/// Sets what protects the reader of an answer and takes off what tells about us.
+pub(crate) fn harden(headers: &mut HeaderMap, strict: bool) {
+    headers.remove(header::SERVER);
+    headers.remove("x-powered-by");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if strict {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{layers::through, tests::gateway, visit::AskedHost, visit::Origin};
+
+    async fn headers(https: bool, name: &str) -> HeaderMap {
+        let arrival = gateway().await.arrival(http::Request::get("/"));
+        arrival.visit.client.get_or_init(|| Origin { address: None, https });
+        arrival.visit.host.get_or_init(|| AskedHost { name: Some(name.into()), ..AskedHost::default() });
+        let banner = |_| {
+            let mut response = Response::default();
+            response.headers_mut().insert("server", HeaderValue::from_static("crm/1.0"));
+            response
+        };
+        through(HeadersOut, arrival, banner).await.headers().clone()
+    }
+
+    #[tokio::test]
+    async fn no_banner_goes_out_and_nothing_is_sniffed() {
+        let headers = headers(false, "api.example.com").await;
+        assert!(!headers.contains_key("server") && !headers.contains_key("strict-transport-security"));
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+    }
+
+    #[tokio::test]
+    async fn tls_is_made_strict_for_real_hosts_only() {
+        assert!(headers(true, "api.example.com").await.contains_key("strict-transport-security"));
+        for name in ["localhost", "acme.localhost", "127.0.0.1", "::1"] {
+            assert!(!headers(true, name).await.contains_key("strict-transport-security"), "{name}");
+        }
+    }
+}
