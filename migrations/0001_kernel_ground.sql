@@ -42,7 +42,11 @@ begin
                    'with check (tenant_id = kernel.tenant())', target);
     execute format('create policy system_rows on %s to pk_system using (true) with check (true)', target);
     execute format('create policy owner_rows on %s to pk_owner using (true) with check (true)', target);
+    execute format('create policy reader_rows on %s for select to pk_reader using (true)', target);
     execute format('grant select, insert, update, delete on %s to pk_app, pk_system', target);
+    execute format('grant select on %s to pk_reader', target);
+    execute format('grant usage on schema %s to pk_reader',
+                   (select relnamespace::regnamespace from pg_class where oid = target));
 end
 $$;
 

@@ -75,7 +75,9 @@ fn this_program() -> Option<PathBuf> {
     if running.exists() {
         return Some(running.to_owned());
     }
-    std::env::current_exe().inspect_err(|error| tracing::warn!(%error, "the program's own file is not to be found")).ok()
+    std::env::current_exe()
+        .inspect_err(|error| tracing::warn!(%error, "the program's own file is not to be found"))
+        .ok()
 }
 
 async fn keep(launch: Launch, mut stop: watch::Receiver<bool>) {

@@ -16,10 +16,10 @@ use sandbox::{Estate, EstateOptions};
 use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
-use crate::output;
 use crate::data_folder::DataFolder;
 use crate::failure::Failure;
 use crate::greeting::Greeting;
+use crate::output;
 use crate::running::{self, Running};
 use crate::signals::{Signals, Told};
 use crate::{authority, listeners, logs};
@@ -40,6 +40,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
     for warning in resolved.warnings() {
         tracing::warn!("{warning}");
     }
+    Running::forget(folder.path());
     listeners::raise_file_limit();
     steps.lap("configuration, data folder, log");
 
@@ -57,7 +58,8 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
         Template::Demo => Backend::start(place.local_url(), config.logging.json),
         Template::Empty | Template::File(_) => None,
     };
-    let backends = backend.iter().map(|backend| (crm_example::NAME.to_owned(), backend.url().to_owned())).collect();
+    let backends =
+        backend.iter().map(|backend| (crm_example::NAME.to_owned(), backend.url().to_owned())).collect();
     let opening = Estate::open(EstateOptions {
         config: config.clone(),
         public_url: place.public_url.clone(),
@@ -77,12 +79,21 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
     steps.lap("certificates");
 
     let door = Shutdown::new();
-    let front = Front::new(Arc::new(Arc::clone(&estate)), front_settings(config, &place, &door));
-    listeners::serve(bound, tls, &front, &door);
+    let settings = FrontSettings { public_url: place.public_url.trim_end_matches('/').to_owned() };
+    let front = Front::new(Arc::new(Arc::clone(&estate)), estate.operator().clone(), settings);
+    listeners::serve(bound, tls, &front.service(), &door);
     let running = place.running();
-    running.write(folder.path()).map_err(|e| crate::data_folder::refused("write runtime.json in", folder.path(), &e))?;
+    running
+        .write(folder.path())
+        .map_err(|e| crate::data_folder::refused("write runtime.json in", folder.path(), &e))?;
     steps.lap("listeners");
-    tracing::info!(url = place.public_url, pid = running.pid, version = VERSION, took_ms = steps.total_ms(), "ready");
+    tracing::info!(
+        url = place.public_url,
+        pid = running.pid,
+        version = VERSION,
+        took_ms = steps.total_ms(),
+        "ready"
+    );
     greet(&estate, config, &place, trusted).await?;
     if verbose {
         eprint!("{}", steps.text());
@@ -95,7 +106,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
         }
     };
     let result = tokio::select! {
-        result = stopping::stop(stop, config, &door, &estate, backend) => result,
+        result = stopping::stop(stop, config, stopping::Open { door: &door, front: &front, estate: &estate, backend }) => result,
         _ = signals.stop() => {
             tracing::warn!("told to stop again: leaving at once");
             Err(Failure::told(130))
@@ -117,7 +128,8 @@ struct Place {
 impl Place {
     fn of(config: &Config, bound: &Bound) -> Self {
         let address = running::reachable(config.listen.host);
-        let ports: BTreeMap<String, u16> = bound.ports().map(|(name, port)| (name.to_owned(), port)).collect();
+        let ports: BTreeMap<String, u16> =
+            bound.ports().map(|(name, port)| (name.to_owned(), port)).collect();
         let http = ports.get("http").copied().unwrap_or(config.listen.http_port);
         let public_url = match &config.public_url {
             Some(url) => url.as_str().to_owned(),
@@ -159,11 +171,6 @@ async fn ready_doors(
     }
 }
 
-fn front_settings(config: &Config, place: &Place, door: &Shutdown) -> FrontSettings {
-    let _ = (config, place, door);
-    FrontSettings {}
-}
-
 async fn is_trusted(certificates: Arc<Certificates>) -> bool {
     match certificates.ca() {
         Some(ca) => TrustStores::of_this_machine().is_trusted(ca).await,
@@ -173,7 +180,12 @@ async fn is_trusted(certificates: Arc<Certificates>) -> bool {
 
 /// The five lines. The link goes to a person's terminal or, with loopback alone, to whoever started the kernel; elsewhere
 /// stdout is a log that others keep, and a right to everything does not belong there.
-async fn greet(estate: &Arc<Estate>, config: &Config, place: &Place, trusted: JoinHandle<bool>) -> Result<(), Failure> {
+async fn greet(
+    estate: &Arc<Estate>,
+    config: &Config,
+    place: &Place,
+    trusted: JoinHandle<bool>,
+) -> Result<(), Failure> {
     let on_terminal = std::io::stdout().is_terminal();
     let by_https = trusted.is_finished() && trusted.await.unwrap_or(false) && !place.configured_url;
     let base = if by_https && config.listen.host.is_loopback() {
@@ -197,7 +209,10 @@ async fn greet(estate: &Arc<Estate>, config: &Config, place: &Place, trusted: Jo
         on_terminal,
         pid: std::process::id(),
     };
-    output::print(&greeting.lines())
+    if output::print(&greeting.lines()).is_err() {
+        tracing::debug!("stdout is closed; nobody was greeted");
+    }
+    Ok(())
 }
 
 fn reload(certificates: &Certificates) {

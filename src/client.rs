@@ -141,7 +141,9 @@ impl Kernel {
             }
             None => Bytes::new(),
         };
-        let request = request.body(Full::new(bytes)).map_err(|error| Failure::new(format!("the call is no call: {error}")))?;
+        let request = request
+            .body(Full::new(bytes))
+            .map_err(|error| Failure::new(format!("the call is no call: {error}")))?;
         let answered = tokio::time::timeout(self.patience, async {
             let response = self.client.request(request).await.map_err(|_| self.does_not_answer())?;
             let status = response.status();
@@ -207,8 +209,20 @@ impl Answer {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&self.body).map_err(|_| {
-            Failure::new(format!("the answer ({}) is not JSON; does another program listen on that port?", self.status))
+            Failure::new(format!(
+                "the answer ({}) is not JSON; does another program listen on that port?",
+                self.status
+            ))
         })
+    }
+
+    /// Why a kernel is not ready.
+    pub fn reason(&self) -> String {
+        let told: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        match told["reason"].as_str() {
+            Some(reason) => reason.to_owned(),
+            None => self.failure().into_sentence(),
+        }
     }
 
     /// The problem, as far as the body tells one.
@@ -228,7 +242,9 @@ impl Answer {
             told.push_str(&format!("\n  {}: {}", error.field.trim_start_matches('/'), error.message));
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            told.push_str("\nThe key in the data folder is not this kernel's: was it started on another folder?");
+            told.push_str(
+                "\nThe key in the data folder is not this kernel's: was it started on another folder?",
+            );
         }
         if self.status.is_server_error() && !problem.trace_id.is_empty() {
             told.push_str(&format!("\nMore: platform-kernel logs --trace {}", problem.trace_id));
@@ -247,7 +263,10 @@ mod tests {
 
     #[test]
     fn a_problem_becomes_a_sentence_with_its_fields() {
-        let told = answer(400, r#"{"title":"Bad","detail":"It won't do.","errors":[{"field":"/name","message":"is too long"}]}"#);
+        let told = answer(
+            400,
+            r#"{"title":"Bad","detail":"It won't do.","errors":[{"field":"/name","message":"is too long"}]}"#,
+        );
         assert_eq!(told.failure().sentence(), "It won't do.\n  name: is too long");
     }
 

@@ -35,7 +35,12 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
-    /// The sentence, for tests and for those who say it in another way.
+    /// The sentence, for those who say it in another way.
+    pub fn into_sentence(self) -> String {
+        self.told.unwrap_or_default()
+    }
+
+    /// The sentence.
     #[cfg(test)]
     pub fn sentence(&self) -> &str {
         self.told.as_deref().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What verbs print: columns for people, JSON for programs.
+//! What is printed: columns for people, JSON for programs.
 
 use std::io::{self, Write};
 
@@ -46,18 +46,16 @@ impl Table {
     }
 }
 
-/// Writes to stdout. A reader that has gone (`| head`) is no failure.
+/// Writes to stdout.
 ///
 /// # Errors
-/// Any other trouble with stdout.
+/// Trouble with stdout. A reader that has gone (`| head`) ends the verb without a word and with exit code 0.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("the answer could not be written to stdout: {error}")))
-        }
-        _ => Ok(()),
-    }
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::told(0),
+        _ => Failure::new(format!("the answer could not be written to stdout: {error}")),
+    })
 }
 
 /// Writes a line to stdout, as [`print`].

@@ -66,6 +66,11 @@ impl Running {
         }
     }
 
+    /// Removes what a killed process left; for whoever holds the folder.
+    pub fn forget(data_dir: &Path) {
+        fs::remove_file(path(data_dir)).ok();
+    }
+
     /// The socket address of a listener.
     pub fn socket(&self, listener: &str) -> Option<SocketAddr> {
         self.ports.get(listener).map(|port| SocketAddr::new(self.address, *port))

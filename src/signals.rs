@@ -39,7 +39,8 @@ impl Signals {
     /// # Errors
     /// The system refused.
     pub fn listen() -> Result<Self, Failure> {
-        let on = |kind| signal(kind).map_err(|error| Failure::new(format!("signals can't be heard: {error}")));
+        let on =
+            |kind| signal(kind).map_err(|error| Failure::new(format!("signals can't be heard: {error}")));
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,

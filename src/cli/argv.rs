@@ -31,7 +31,9 @@ pub fn split(root: &Command, args: impl IntoIterator<Item = OsString>) -> Result
         let Some(text) = arg.to_str() else {
             if arg.to_string_lossy().starts_with("--") {
                 let shown = arg.to_string_lossy().into_owned();
-                return Err(Failure::usage(format!("{shown:?} is not UTF-8; write it with other characters")));
+                return Err(Failure::usage(format!(
+                    "{shown:?} is not UTF-8; write it with other characters"
+                )));
             }
             split.verbs.push(arg);
             continue;

@@ -1,12 +1,12 @@
 //! `example crm`: the example module's back-end, and its folder to copy.
 
 use std::fs;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use crm_example::{ModuleKeys, Options};
+use tokio::sync::oneshot;
 
 use super::Call;
 use crate::failure::Failure;
@@ -66,10 +66,15 @@ pub fn run(verb: Verb, call: Call) -> Result<(), Failure> {
 fn export(folder: &Path) -> Result<(), Failure> {
     let refused = |path: &Path| {
         let path = path.to_owned();
-        move |error: std::io::Error| Failure::new(format!("cannot write {}: {error}; name another folder", path.display()))
+        move |error: std::io::Error| {
+            Failure::new(format!("cannot write {}: {error}; name another folder", path.display()))
+        }
     };
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(Failure::new(format!("{} is not empty; name a folder that is not there yet", folder.display())));
+        return Err(Failure::new(format!(
+            "{} is not empty; name a folder that is not there yet",
+            folder.display()
+        )));
     }
     let migrations = folder.join("migrations");
     fs::create_dir_all(&migrations).map_err(refused(&migrations))?;
@@ -94,30 +99,44 @@ async fn serve(args: Crm, call: Call) -> Result<(), Failure> {
         None => running_url(call)?,
     };
     let mut signals = Signals::listen()?;
-    let (closed, stdin_closed) = tokio::sync::oneshot::channel();
-    if args.child.is_some() {
-        // A thread of its own: nothing else can wait for a pipe's end without holding the runtime's up.
-        std::thread::spawn(move || {
-            std::io::stdin().lock().read_to_end(&mut Vec::new()).ok();
-            closed.send(()).ok();
-        });
-    } else {
-        // Never sent, and kept: only signals end it.
-        std::mem::forget(closed);
-    }
+    let lifeline = args.child.map(|_| lifeline());
     let keys = ModuleKeys::from_env().map_err(Failure::new)?;
     let stop = async move {
         tokio::select! {
             _ = signals.stop() => {}
-            _ = stdin_closed => {}
+            () = cut(lifeline) => {}
         }
     };
-    crm_example::serve(Options::new(args.listen, kernel_url).with_module_keys(keys).until(stop)).await.map_err(Failure::new)
+    crm_example::serve(Options::new(args.listen, kernel_url).with_module_keys(keys).until(stop))
+        .await
+        .map_err(Failure::new)
+}
+
+/// Tells when stdin ends: a parent that is killed closes it too. A thread of its own waits for it, for the runtime could
+/// not end while one of its threads reads.
+fn lifeline() -> oneshot::Receiver<()> {
+    let (closed, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()).ok();
+        closed.send(()).ok();
+    });
+    end
+}
+
+/// Ends with the lifeline; never without one.
+async fn cut(lifeline: Option<oneshot::Receiver<()>>) {
+    match lifeline {
+        Some(end) => {
+            end.await.ok();
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn running_url(call: Call) -> Result<String, Failure> {
     let config = settings::resolve(call.settings)?.config;
-    Ok(Running::read(&config.data_dir).map_or_else(|| "http://127.0.0.1:8080".to_owned(), |running| running.url))
+    Ok(Running::read(&config.data_dir)
+        .map_or_else(|| "http://127.0.0.1:8080".to_owned(), |running| running.url))
 }
 
 #[cfg(test)]

@@ -56,7 +56,5 @@ pub async fn run(_: Args, call: Call) -> Result<(), Failure> {
     if answer.status.is_success() {
         return output::line("ready");
     }
-    let problem = answer.problem();
-    let why = if problem.detail.is_empty() { String::from_utf8_lossy(&answer.body).into_owned() } else { problem.detail };
-    Err(Failure::new(format!("not ready: {}", why.trim())))
+    Err(Failure::new(format!("not ready: {}", answer.reason())))
 }

@@ -151,7 +151,10 @@ fn follow(path: &Path, args: &Args) -> Result<(), Failure> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot read {}: {error}; run this as the user that runs the kernel", path.display()))
+    Failure::new(format!(
+        "cannot read {}: {error}; run this as the user that runs the kernel",
+        path.display()
+    ))
 }
 
 #[cfg(test)]

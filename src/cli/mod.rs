@@ -153,14 +153,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 /// Runs a short verb: one thread is enough, and starts faster.
 fn alone(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::new(format!("the system refused what a program needs: {error}")))?.block_on(verb)
+    runtime
+        .map_err(|error| Failure::new(format!("the system refused what a program needs: {error}")))?
+        .block_on(verb)
 }
 
 /// What clap says: help and version are no mistakes; of a flag that may have been meant as a setting the settings know
 /// more.
 fn refused(error: &clap::Error) -> Result<(), Failure> {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return error.print().map_err(|error| Failure::new(format!("the help could not be printed: {error}")));
+        return error
+            .print()
+            .map_err(|error| Failure::new(format!("the help could not be printed: {error}")));
     }
     let unknown = error.get(ContextKind::InvalidArg).filter(|_| error.kind() == ErrorKind::UnknownArgument);
     let guessed = error.get(ContextKind::SuggestedArg).is_some();

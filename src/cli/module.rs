@@ -95,8 +95,11 @@ fn refused(folder: &Folder, answer: &Answer) -> Failure {
     if problem.errors.is_empty() {
         return answer.failure();
     }
-    let lines: Vec<String> =
-        problem.errors.iter().map(|error| format!("{}: {}", folder.place(&error.field), error.message)).collect();
+    let lines: Vec<String> = problem
+        .errors
+        .iter()
+        .map(|error| format!("{}: {}", folder.place(&error.field), error.message))
+        .collect();
     let count = match lines.len() {
         1 => "1 mistake".to_owned(),
         many => format!("{many} mistakes"),
@@ -136,11 +139,24 @@ fn plan(plan: &Value) -> String {
         ));
     }
     for table in plan["tables"].as_array().into_iter().flatten() {
-        let columns: Vec<&str> =
-            table["columns"].as_array().into_iter().flatten().filter_map(|column| column["name"].as_str()).collect();
-        told.push_str(&format!("  table {} ({})\n", table["name"].as_str().unwrap_or_default(), columns.join(", ")));
+        let columns: Vec<&str> = table["columns"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|column| column["name"].as_str())
+            .collect();
+        told.push_str(&format!(
+            "  table {} ({})\n",
+            table["name"].as_str().unwrap_or_default(),
+            columns.join(", ")
+        ));
     }
-    for (what, member) in [("permission", "permissions"), ("route", "routes"), ("publishes", "publishes"), ("hears", "subscribes")] {
+    for (what, member) in [
+        ("permission", "permissions"),
+        ("route", "routes"),
+        ("publishes", "publishes"),
+        ("hears", "subscribes"),
+    ] {
         for entry in texts(&plan[member]) {
             told.push_str(&format!("  {what} {entry}\n"));
         }
@@ -157,7 +173,11 @@ mod tests {
     #[test]
     fn mistakes_are_told_as_editors_read_them() {
         let temporary = tempfile::tempdir().unwrap();
-        std::fs::write(temporary.path().join("module.manifest.json"), "{\n  \"name\": \"@a/b\",\n  \"version\": \"1\"\n}").unwrap();
+        std::fs::write(
+            temporary.path().join("module.manifest.json"),
+            "{\n  \"name\": \"@a/b\",\n  \"version\": \"1\"\n}",
+        )
+        .unwrap();
         let folder = Folder::read(temporary.path()).unwrap();
         let body = json!({ "errors": [
             {"field": "00001_t.sql:12", "message": "t has no tenant_id [tenant-column]. Add it."},
@@ -168,7 +188,10 @@ mod tests {
         let lines: Vec<&str> = failure.sentence().lines().collect();
         assert_eq!(lines[0], "the module was refused, 2 mistakes; nothing was changed");
         let base = temporary.path().display().to_string();
-        assert_eq!(lines[1], format!("{base}/migrations/00001_t.sql:12: t has no tenant_id [tenant-column]. Add it."));
+        assert_eq!(
+            lines[1],
+            format!("{base}/migrations/00001_t.sql:12: t has no tenant_id [tenant-column]. Add it.")
+        );
         assert_eq!(lines[2], format!("{base}/module.manifest.json:3: version must be X.Y.Z"));
     }
 
@@ -181,6 +204,11 @@ mod tests {
             "permissions": ["b.t.read"],
         }));
         assert!(told.starts_with("@a/b 1.0.0: good; registering would update 0.9.0\n"), "{told}");
-        assert!(told.contains("  migration 1_t.sql runs (2 statements)\n  table t (x, y)\n  permission b.t.read\n"), "{told}");
+        assert!(
+            told.contains(
+                "  migration 1_t.sql runs (2 statements)\n  table t (x, y)\n  permission b.t.read\n"
+            ),
+            "{told}"
+        );
     }
 }

@@ -33,7 +33,9 @@ pub struct Args {
 pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     let kernel = Kernel::of(&settings::resolve(call.settings)?.config)?;
     let made = kernel.ask(Method::POST, "/api/v1/operator/links", None, None).await?;
-    let url = made["url"].as_str().ok_or_else(|| Failure::new("the kernel answered without a link; is it of another version?"))?;
+    let url = made["url"]
+        .as_str()
+        .ok_or_else(|| Failure::new("the kernel answered without a link; is it of another version?"))?;
     output::line(url)?;
     if !args.print && std::io::stdout().is_terminal() && has_screen() {
         browse(url).await;

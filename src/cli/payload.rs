@@ -60,8 +60,9 @@ pub fn pack_data(args: &PackData) -> Result<(), Failure> {
 pub fn append(args: &Append) -> Result<(), Failure> {
     let exe = match &args.exe {
         Some(exe) => exe.clone(),
-        None => std::env::current_exe()
-            .map_err(|error| Failure::new(format!("the program's own file is not to be found ({error}); use --exe")))?,
+        None => std::env::current_exe().map_err(|error| {
+            Failure::new(format!("the program's own file is not to be found ({error}); use --exe"))
+        })?,
     };
     Payload::append(&exe, &args.server, args.data.as_deref(), &args.out).map_err(Failure::new)?;
     output::line(args.out.display().to_string())

@@ -117,7 +117,12 @@ pub async fn run(verb: Verb, call: Call) -> Result<(), Failure> {
             add_expiry(&mut body, expires_in);
             let made = kernel.ask(Method::POST, "/api/v1/sandboxes", Some(&body), None).await?;
             told(&made, json, |sandbox| {
-                format!("{} is ready at {}\n  eval \"$(platform-kernel env {})\"", name, text(sandbox, "url"), name)
+                format!(
+                    "{} is ready at {}\n  eval \"$(platform-kernel env {})\"",
+                    name,
+                    text(sandbox, "url"),
+                    name
+                )
             })
         }
         Verb::List { json } => list(&kernel, json).await,
@@ -127,13 +132,17 @@ pub async fn run(verb: Verb, call: Call) -> Result<(), Failure> {
         }
         Verb::Reset { name, json } => {
             let done = kernel.ask(Method::POST, &path(&name, "/reset"), None, None).await?;
-            told(&done, json, |sandbox| format!("{name} is back to its template {}", text(sandbox, "template")))
+            told(&done, json, |sandbox| {
+                format!("{name} is back to its template {}", text(sandbox, "template"))
+            })
         }
         Verb::Fork { source, name, expires_in, json } => {
             let mut body = json!({ "name": name });
             add_expiry(&mut body, expires_in);
             let made = kernel.ask(Method::POST, &path(&source, "/fork"), Some(&body), None).await?;
-            told(&made, json, |sandbox| format!("{name} is a copy of {source}, ready at {}", text(sandbox, "url")))
+            told(&made, json, |sandbox| {
+                format!("{name} is a copy of {source}, ready at {}", text(sandbox, "url"))
+            })
         }
         Verb::Delete { name } => {
             kernel.ask(Method::DELETE, &path(&name, ""), None, None).await?;
@@ -177,7 +186,8 @@ async fn list(kernel: &Kernel, json: bool) -> Result<(), Failure> {
     let mut sandboxes = Vec::new();
     let mut after = String::new();
     loop {
-        let page = kernel.ask(Method::GET, &format!("/api/v1/sandboxes?limit=100{after}"), None, None).await?;
+        let page =
+            kernel.ask(Method::GET, &format!("/api/v1/sandboxes?limit=100{after}"), None, None).await?;
         sandboxes.extend(page["data"].as_array().cloned().unwrap_or_default());
         match page["meta"]["cursor"].as_str() {
             Some(cursor) if page["meta"]["hasMore"] == true => {
@@ -252,8 +262,14 @@ mod tests {
         ];
         let shown = table(&rows, now).text();
         let lines: Vec<&str> = shown.lines().collect();
-        assert_eq!(lines[1].split_whitespace().collect::<Vec<_>>().join(" "), "default ready demo 1 h never http://localhost:8080");
-        assert_eq!(lines[2].split_whitespace().collect::<Vec<_>>().join(" "), "try asleep fork of default 1 min in 2 h u");
+        assert_eq!(
+            lines[1].split_whitespace().collect::<Vec<_>>().join(" "),
+            "default ready demo 1 h never http://localhost:8080"
+        );
+        assert_eq!(
+            lines[2].split_whitespace().collect::<Vec<_>>().join(" "),
+            "try asleep fork of default 1 min in 2 h u"
+        );
     }
 
     #[test]

@@ -11,7 +11,14 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Bounds and shutdown", &["GATEWAY_REQUEST_", "GATEWAY_SHUTDOWN_", "SHUTDOWN_", "RATE_", "ENVOY_"]),
     (
         "PostgreSQL",
-        &["DATABASE_", "DB_", "KERNEL_ADOPT_", "KERNEL_DURABILITY", "KERNEL_POSTGRES_", "KERNEL_SANDBOX_MODE"],
+        &[
+            "DATABASE_",
+            "DB_",
+            "KERNEL_ADOPT_",
+            "KERNEL_DURABILITY",
+            "KERNEL_POSTGRES_",
+            "KERNEL_SANDBOX_MODE",
+        ],
     ),
     ("Events, sandboxes, modules", &["KAFKA_", "SANDBOX_", "MODULE_", "KERNEL_ALLOWED_"]),
     ("Log", &["LOG_"]),

@@ -122,13 +122,20 @@ fn size_of(path: &Path) -> u64 {
 /// The folder's name has to be typed: `y` comes too easily.
 fn confirmed(path: &Path) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        return Err(Failure::usage("there is no terminal to ask at: say --yes if you mean it. Nothing was deleted"));
+        return Err(Failure::usage(
+            "there is no terminal to ask at: say --yes if you mean it. Nothing was deleted",
+        ));
     }
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     eprint!("To delete all that, type the folder's name ({name}): ");
     io::stderr().flush().ok();
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::new(format!("no answer could be read: {error}")))?;
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::new(format!("no answer could be read: {error}")))?;
     Ok(answer.trim() == name)
 }
 
@@ -165,7 +172,8 @@ mod tests {
 
         run(&Args { yes: true }, call(folder.path())).unwrap();
 
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["thesis.tex"]);
     }
 

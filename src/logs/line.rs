@@ -42,7 +42,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'w> FormatFields<'w> + 'static,
 {
-    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let metadata = event.metadata();
         let level = match *metadata.level() {
             tracing::Level::ERROR => "error",
@@ -55,7 +60,9 @@ where
         write_text(&mut writer, metadata.target())?;
         for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
-            if let Some(members) = extensions.get::<FormattedFields<N>>().filter(|members| !members.is_empty()) {
+            if let Some(members) =
+                extensions.get::<FormattedFields<N>>().filter(|members| !members.is_empty())
+            {
                 write!(writer, ",{members}")?;
             }
         }
@@ -98,7 +105,9 @@ impl Visit for Writing<'_> {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no infinity and no NaN.
-        self.member(field, |writer| if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") });
+        self.member(field, |writer| {
+            if value.is_finite() { write!(writer, "{value}") } else { writer.write_str("null") }
+        });
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -184,7 +193,10 @@ mod tests {
         });
         assert_eq!(line["level"], "warn");
         assert_eq!(line["message"], "a \"quoted\"\nword");
-        assert_eq!((&line["request_id"], &line["tenant"], &line["service"]), (&"r1".into(), &"t1".into(), &"iam".into()));
+        assert_eq!(
+            (&line["request_id"], &line["tenant"], &line["service"]),
+            (&"r1".into(), &"t1".into(), &"iam".into())
+        );
         assert_eq!((&line["status"], &line["slow"]), (&503.into(), &true.into()));
         assert!(line["time"].as_str().unwrap().ends_with('Z'));
     }

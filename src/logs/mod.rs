@@ -72,7 +72,8 @@ pub fn to_stderr(json: bool, level: &str) -> Result<(), Failure> {
         let lines = fmt::layer().fmt_fields(Members).event_format(JsonLine).with_writer(std::io::stderr);
         registry.with(lines.with_filter(filter(level)?)).try_init()
     } else {
-        let lines = fmt::layer().compact().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
+        let lines =
+            fmt::layer().compact().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
         registry.with(lines.with_filter(filter(level)?)).try_init()
     };
     begun.map_err(|error| Failure::new(format!("the log could not be begun: {error}")))
@@ -94,8 +95,9 @@ fn filter(level: &str) -> Result<EnvFilter, Failure> {
             }
         }
     }
-    EnvFilter::try_new(directives)
-        .map_err(|error| Failure::usage(format!("LOG_LEVEL={level} is no filter: {error}; for example info,iam=debug")))
+    EnvFilter::try_new(directives).map_err(|error| {
+        Failure::usage(format!("LOG_LEVEL={level} is no filter: {error}; for example info,iam=debug"))
+    })
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ use event_bus::{EventBus, EventBusDeps};
 use fabric::{
     crypto::RootKey,
     dialler::Dialler,
-    log::{Consumer, EventLog, PostgresLog, Relay, Subscriptions},
+    log::{Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions},
     postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
     sql,
 };
-use gateway::{Gateway, GatewayDeps, GatewaySettings, OperatorGate};
-use iam::{HashCost, Iam, IamDeps};
+use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
+use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{Clock, ClockSetting, Ctx, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
@@ -74,6 +74,8 @@ pub(crate) struct CellDeps<'a> {
     pub settings: GatewaySettings,
     pub issuer: String,
     pub hosts: Vec<String>,
+    pub hash_pool: HashPool,
+    pub metrics: Arc<Metrics>,
     pub operator: Arc<dyn OperatorGate>,
     pub dialler: Dialler,
     pub backends: BTreeMap<String, String>,
@@ -117,7 +119,8 @@ impl Cell {
         let modules_link = ModulesLink::unbound("module-registry", LinkOptions::default());
         let domains_link = DomainsLink::unbound("domain-resolver", LinkOptions::default());
         let cursor = CursorKey::new(&key.derive(&["cursor"]));
-        let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone()));
+        let news = News::new();
+        let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
         let subscriptions = Subscriptions::new(db.clone());
 
         let iam = Iam::create(IamDeps {
@@ -125,6 +128,7 @@ impl Cell {
             modules: modules_link.clone(),
             issuer: deps.issuer,
             hash: HashCost::Sandbox,
+            hash_pool: deps.hash_pool,
             sandbox: name.clone(),
             clock: clock.clone(),
         });
@@ -167,6 +171,7 @@ impl Cell {
             operator: deps.operator,
             dialler: deps.dialler,
             settings: deps.settings,
+            metrics: deps.metrics,
         })
         .map_err(Error::internal)?;
 
@@ -181,30 +186,38 @@ impl Cell {
             tasks: TaskTracker::new(),
             faulted: Arc::default(),
         });
-        cell.start(&subscriptions);
+        cell.start(&log, news, &subscriptions)?;
         Ok(cell)
     }
 
-    fn start(self: &Arc<Self>, subscriptions: &Subscriptions) {
-        let relay = Relay::new(self.db.clone(), self.cx("event-bus"));
-        self.tasks.spawn(relay.run(self.stop.clone()));
+    fn start(
+        self: &Arc<Self>,
+        log: &Arc<dyn EventLog>,
+        news: Arc<News>,
+        subscriptions: &Subscriptions,
+    ) -> Result<()> {
+        let contexts = |service| Contexts::new(self.name.clone(), self.clock.clone(), service);
+        let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { relay.run(stop).await });
         for service in self.services.each() {
+            let name = service_name(service.name());
             for wish in service.subscriptions() {
-                let (name, clock) = (self.name.clone(), self.clock.clone());
-                let consumer = Consumer::new(subscriptions.clone(), self.db.clone(), wish.name, wish.types, wish.hear)
-                    .with_ctx(move |event| event_cx(&name, &clock, event));
-                self.tasks.spawn(consumer.run(self.stop.clone()));
+                let consumer = Consumer::new(wish.name, Patterns::new(wish.types.iter().copied())?, wish.hear);
+                let (log, subscriptions) = (Arc::clone(log), subscriptions.clone());
+                self.tasks.spawn(consumer.run(log, subscriptions, contexts(name), self.stop.clone()));
             }
             for task in service.tasks() {
                 self.tasks.spawn(crate::keeper::run_task(
                     task,
-                    self.cx(service_name(service.name())),
+                    self.cx(name),
                     self.db.written(),
                     self.stop.clone(),
                     Arc::clone(&self.faulted),
                 ));
             }
         }
+        Ok(())
     }
 
     /// A context in which `service` works on its own behalf.
@@ -304,14 +317,6 @@ fn service_name(name: &str) -> &'static str {
         "integration-hub", "domain-resolver",
     ];
     NAMES.into_iter().find(|known| *known == name).unwrap_or("sandbox")
-}
-
-fn event_cx(name: &SandboxName, clock: &Clock, event: &kernel::DomainEvent) -> Ctx {
-    let cx = Ctx::system(name.clone(), clock.clone(), "event-bus");
-    match event.tenant_id {
-        Some(tenant) => cx.within(tenant),
-        None => cx,
-    }
 }
 
 /// What a caller hears while a sandbox is closed for a moment.

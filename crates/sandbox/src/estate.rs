@@ -8,15 +8,16 @@ use std::{
 
 use fabric::{
     crypto::RootKey,
-    dialler::Dialler,
-    postgres::{Cluster, Database, DatabaseOptions, Login, Logins, Migrations},
+    dialler::{Dialler, DiallerOptions},
+    postgres::{Cluster, Database, DatabaseOptions, Login, Logins, Migrations, PgConnectOptions},
 };
-use futures::future::BoxFuture;
-use gateway::{Cells, Gateway, GatewaySettings, HostVerdict};
+use gateway::{Cells, Gateway, GatewaySettings, HostRules, HostVerdict, Metrics, RateLimit};
+use iam::{HashPool, HashPoolOptions};
 use kernel::{
     Error, Result, SandboxName, Slug,
     config::{Config, Template},
 };
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,6 +43,9 @@ pub struct Estate {
     pub(crate) verbs: tokio::sync::Semaphore,
     operator: Arc<Operator>,
     dialler: Dialler,
+    hash_pool: HashPool,
+    metrics: Arc<Metrics>,
+    hosts: HostRules,
     slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
     timings: OnceLock<Timings>,
     stop: CancellationToken,
@@ -61,6 +65,8 @@ pub struct EstateOptions {
     pub version: &'static str,
     /// Addresses of back-ends that the process runs itself, by module name.
     pub backends: BTreeMap<String, String>,
+    /// The schema of sandboxes: the program's own, unless a test of upgrades says otherwise.
+    pub migrations: Migrations,
 }
 
 /// How long each step of opening took.
@@ -110,9 +116,14 @@ impl Estate {
         let control = Control::new(control_db.clone());
         check_key(&control, installation.key()).await?;
         step("control database", &mut timings);
-        let templates = Templates::new(Migrations::sandbox());
+        let templates = Templates::new(options.migrations.clone());
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
-        let dialler = Dialler::new(config.outbound.allowed_targets.clone());
+        let dialler = Dialler::new(DiallerOptions {
+            allowed: config.outbound.allowed_targets.clone(),
+            ..DiallerOptions::default()
+        })
+        .map_err(|error| OpenError::NotYet(error.to_string()))?;
+        let hosts = HostRules::new(own_hosts(&options));
         let estate = Arc::new(Self {
             spares: Spares::default(),
             verbs: tokio::sync::Semaphore::new(4),
@@ -123,6 +134,9 @@ impl Estate {
             templates,
             operator,
             dialler,
+            hash_pool: HashPool::new(HashPoolOptions::default()),
+            metrics: Arc::new(Metrics::new()),
+            hosts,
             slots: Mutex::default(),
             timings: OnceLock::new(),
             stop: CancellationToken::new(),
@@ -276,7 +290,9 @@ impl Estate {
             parts: &self.parts,
             settings: self.gateway_settings(name),
             issuer: self.issuer(name),
-            hosts: self.options.config.hosts.clone(),
+            hosts: self.own_hosts(),
+            hash_pool: self.hash_pool.clone(),
+            metrics: Arc::clone(&self.metrics),
             operator: self.operator.clone(),
             dialler: self.dialler.clone(),
             backends: self.options.backends.clone(),
@@ -293,7 +309,16 @@ impl Estate {
             public_url: self.issuer(name),
             trusted_proxies: config.listen.trusted_proxies.clone(),
             version: self.options.version,
+            rate: Some(RateLimit {
+                per_second: config.limits.requests_per_second,
+                burst: config.limits.burst,
+            }),
+            ..GatewaySettings::default()
         }
+    }
+
+    fn own_hosts(&self) -> Vec<String> {
+        own_hosts(&self.options)
     }
 
     /// The address of a sandbox: the public one, with the sandbox's own host where it is not the default.
@@ -369,9 +394,21 @@ impl Estate {
     /// # Errors
     /// `not-found`.
     pub async fn psql_url(&self, name: &SandboxName) -> Result<String> {
+        Ok(self.login(name, Login::Reader).await?.to_url_lossy().to_string())
+    }
+
+    /// How to reach a sandbox's database as one of its logins.
+    ///
+    /// # Errors
+    /// `not-found`.
+    pub async fn login(&self, name: &SandboxName, login: Login) -> Result<PgConnectOptions> {
         let row = self.control.find(name).await?;
-        let logins = Logins::new(name, self.sandbox_key(&row));
-        Ok(logins.options(&self.parts.cluster, Login::Reader, &name.database()).to_url_lossy().to_string())
+        Ok(Logins::new(name, self.sandbox_key(&row)).options(&self.parts.cluster, login, &name.database()))
+    }
+
+    /// How to reach a database as the server's administrator.
+    pub fn administrator(&self, database: &str) -> PgConnectOptions {
+        self.parts.cluster.admin_options(database)
     }
 
     /// Before the data folder is packed: the control database and every login go, which carry this installation's key.
@@ -406,6 +443,12 @@ impl Estate {
         self.control_db.close();
         self.parts.close().await
     }
+}
+
+/// Names of the default sandbox beside localhost: that of the public address, and those configured.
+fn own_hosts(options: &EstateOptions) -> Vec<String> {
+    let public = options.config.public_url.as_ref().map(|url| url.host().to_owned());
+    public.into_iter().chain(options.config.hosts.iter().cloned()).collect()
 }
 
 async fn open_control(parts: &Parts, key: &RootKey) -> Result<Database, OpenError> {
@@ -448,27 +491,31 @@ async fn check_key(control: &Control, key: &RootKey) -> Result<(), OpenError> {
     }
 }
 
-impl Cells for Arc<Estate> {
+/// The estate as the front sees it.
+pub struct EstateCells(pub Arc<Estate>);
+
+#[async_trait]
+impl Cells for EstateCells {
     fn sandbox_of_host(&self, host: &str) -> HostVerdict {
-        gateway::sandbox_of_host(host, &self.options.config.hosts, &self.options.public_url)
+        self.0.hosts.verdict(host)
     }
 
-    fn gateway<'a>(&'a self, name: &'a SandboxName) -> BoxFuture<'a, Result<Arc<Gateway>>> {
-        Box::pin(async move { Ok(Arc::clone(self.cell(name).await?.gateway())) })
+    async fn gateway(&self, name: &SandboxName) -> Result<Arc<Gateway>> {
+        Ok(Arc::clone(self.0.cell(name).await?.gateway()))
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.closing.load(std::sync::atomic::Ordering::Relaxed) {
+        if self.0.closing.load(std::sync::atomic::Ordering::Relaxed) {
             return Err("shutting down".to_owned());
         }
-        match self.parts.embedded().map(|postgres| postgres.state().borrow().clone()) {
+        match self.0.parts.embedded().map(|postgres| postgres.state().borrow().clone()) {
             Some(fabric::postgres::embedded::State::Down { reason }) => Err(format!("Postgres: {reason}")),
             Some(fabric::postgres::embedded::State::Starting) => Err("Postgres is starting".to_owned()),
             _ => Ok(()),
         }
     }
 
-    fn health(&self) -> BoxFuture<'_, serde_json::Value> {
-        Box::pin(crate::http::health(self))
+    async fn health(&self) -> serde_json::Value {
+        crate::http::health(&self.0).await
     }
 }

@@ -22,7 +22,7 @@ mod verbs;
 pub use cell::{Cell, Services};
 pub use control::{SandboxRow, SandboxState};
 pub use error::OpenError;
-pub use estate::{Estate, EstateOptions, Timings};
+pub use estate::{Estate, EstateCells, EstateOptions, Timings};
 pub use operator::Operator;
 pub use parts::Parts;
 pub use seed::{Seed, SeedError, SeedReport};

@@ -185,6 +185,7 @@ pub async fn build_packed_data(config: Config, out: &Path) -> Result<(), OpenErr
         public_url: "http://localhost:8080".to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         backends: std::collections::BTreeMap::new(),
+        migrations: Migrations::sandbox(),
     })
     .await?;
     estate.delete(&SandboxName::default_sandbox()).await?;

@@ -11,7 +11,7 @@ mod kernel;
 pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
 pub use folder::data_folder;
-pub use kernel::Kernel;
+pub use kernel::{Kernel, KernelOptions};
 
 /// The demo's password.
 pub const DEMO_PASSWORD: &str = "Sandbox2026!";

@@ -11,7 +11,7 @@ mod service;
 mod store;
 mod tasks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use fabric::{
     log::{DeadLetters, EventLog, Subscriptions},
@@ -22,8 +22,12 @@ use ports::{
     http::{CursorKey, ServiceRoutes},
 };
 
+/// The service's name.
+const NAME: &str = "event-bus";
+
 /// The service.
 pub struct EventBus {
+    me: Weak<Self>,
     db: Database,
     log: Arc<dyn EventLog>,
     subscriptions: Subscriptions,
@@ -50,7 +54,8 @@ pub struct EventBusDeps {
 impl EventBus {
     /// The service; nothing runs yet.
     pub fn create(deps: EventBusDeps) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             dead_letters: DeadLetters::new(deps.db.clone()),
             db: deps.db,
             log: deps.log,
@@ -62,19 +67,17 @@ impl EventBus {
     }
 }
 
-/// What the cell holds: the service as the contract of services sees it.
-pub struct EventBusService(pub Arc<EventBus>);
-
-impl KernelService for EventBusService {
+impl KernelService for EventBus {
     fn name(&self) -> &'static str {
-        "event-bus"
+        NAME
     }
 
     fn routes(&self) -> ServiceRoutes {
-        http::routes(Arc::clone(&self.0))
+        let me = self.me.upgrade().expect("because `self` is borrowed from the Arc that `create` made");
+        http::routes(me)
     }
 
     fn tasks(&self) -> Vec<Task> {
-        tasks::tasks(&self.0)
+        tasks::tasks(&self.db)
     }
 }

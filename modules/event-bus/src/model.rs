@@ -23,7 +23,9 @@ fn not_declared(detail: String) -> Error {
 pub fn may_publish(actor: &Actor, tenant: TenantId, modules: &ModuleSnapshot, kind: &str) -> Result<()> {
     let domain = kind.split('.').next().unwrap_or_default();
     if KERNEL_TOPICS.contains(&domain) {
-        return Err(not_declared(format!("Events of \u{201c}{domain}\u{201d} are published by the kernel alone.")));
+        return Err(not_declared(format!(
+            "Events of \u{201c}{domain}\u{201d} are published by the kernel alone."
+        )));
     }
     match actor {
         Actor::Module { slug, .. } if slug.as_str() != domain => {
@@ -32,9 +34,12 @@ pub fn may_publish(actor: &Actor, tenant: TenantId, modules: &ModuleSnapshot, ki
             )));
         }
         Actor::Module { .. } | Actor::User { .. } | Actor::Key(_) => {}
-        Actor::Anonymous | Actor::System(_) | Actor::Operator => return Err(Error::forbidden("events.publish")),
+        Actor::Anonymous | Actor::System(_) | Actor::Operator => {
+            return Err(Error::forbidden("events.publish"));
+        }
     }
-    let declared = modules.for_tenant(tenant, domain).is_some_and(|module| module.publishes.iter().any(|t| t == kind));
+    let declared =
+        modules.for_tenant(tenant, domain).is_some_and(|module| module.publishes.iter().any(|t| t == kind));
     if declared {
         return Ok(());
     }
@@ -48,11 +53,17 @@ pub fn may_publish(actor: &Actor, tenant: TenantId, modules: &ModuleSnapshot, ki
 ///
 /// # Errors
 /// `event-not-declared`, naming the pattern.
-pub fn may_hear(actor: &Actor, tenant: TenantId, modules: &ModuleSnapshot, patterns: &Patterns) -> Result<()> {
+pub fn may_hear(
+    actor: &Actor,
+    tenant: TenantId,
+    modules: &ModuleSnapshot,
+    patterns: &Patterns,
+) -> Result<()> {
     let Actor::Module { slug, .. } = actor else { return Ok(()) };
     let declared = modules.for_tenant(tenant, slug.as_str()).map(|module| module.subscribes.as_slice());
     let declared = declared.unwrap_or_default();
-    let foreign = patterns.as_slice().iter().find(|wanted| !declared.iter().any(|d| matches_pattern(d, wanted)));
+    let foreign =
+        patterns.as_slice().iter().find(|wanted| !declared.iter().any(|d| matches_pattern(d, wanted)));
     match foreign {
         None => Ok(()),
         Some(wanted) => Err(not_declared(format!(
@@ -191,7 +202,8 @@ mod tests {
     fn a_module_publishes_what_it_declares_and_nobody_the_kernels() {
         let (tenant, modules) = crm();
         let key = Actor::Key(ApiKeyId::new());
-        let may = |actor: &Actor, tenant, kind| may_publish(actor, tenant, &modules, kind).map_err(|e| e.slug());
+        let may =
+            |actor: &Actor, tenant, kind| may_publish(actor, tenant, &modules, kind).map_err(|e| e.slug());
         assert_eq!(may(&module("crm"), tenant, "crm.deal.won"), Ok(()));
         assert_eq!(may(&key, tenant, "crm.deal.won"), Ok(()));
         let refused = Err(Slug::EventNotDeclared);
@@ -223,13 +235,17 @@ mod tests {
     #[test]
     fn a_module_reads_of_a_topic_what_it_declares() {
         let (tenant, modules) = crm();
-        let read = |actor: &Actor, topic| readable(actor, tenant, &modules, topic).map_err(|error| error.slug());
+        let read =
+            |actor: &Actor, topic| readable(actor, tenant, &modules, topic).map_err(|error| error.slug());
         let own = read(&module("crm"), "platform.data.events").unwrap();
         assert_eq!(own.as_slice(), ["data.crm.*"]);
         assert_eq!(read(&module("crm"), "platform.crm.events").unwrap().as_slice(), ["crm.deal.won"]);
         assert_eq!(read(&module("crm"), "platform.money.events"), Err(Slug::EventNotDeclared));
         assert_eq!(read(&module("crm"), "platform.shop.events"), Err(Slug::NotFound));
-        assert_eq!(read(&Actor::Key(ApiKeyId::new()), "platform.money.events").unwrap().as_slice(), ["money.*"]);
+        assert_eq!(
+            read(&Actor::Key(ApiKeyId::new()), "platform.money.events").unwrap().as_slice(),
+            ["money.*"]
+        );
     }
 
     #[test]
@@ -237,7 +253,10 @@ mod tests {
         assert_eq!(key_of("", Some("k".into()), &json!({})).unwrap().as_deref(), Some("k"));
         assert_eq!(key_of("", None, &json!({ "id": "e" })).unwrap().as_deref(), Some("e"));
         assert_eq!(key_of("", None, &json!({ "id": 7 })).unwrap(), None);
-        assert_eq!(key_of("/events/1", Some(String::new()), &json!({})).unwrap_err().field_errors()[0].field, "/events/1/key");
+        assert_eq!(
+            key_of("/events/1", Some(String::new()), &json!({})).unwrap_err().field_errors()[0].field,
+            "/events/1/key"
+        );
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub fn seal(key: &RootKey, tenant: TenantId, of: &str, cursor: &Cursor) -> Strin
 /// # Errors
 /// `invalid-cursor` when it is of something else, of another tenant, or was changed.
 pub fn open(key: &RootKey, tenant: TenantId, of: &str, text: &str) -> Result<Cursor> {
-    let wrong =
-        || Error::new(Slug::InvalidCursor, "The offset is not one of this list; use one that came from here.");
+    let wrong = || {
+        Error::new(Slug::InvalidCursor, "The offset is not one of this list; use one that came from here.")
+    };
     if text.len() > MOST {
         return Err(wrong());
     }

@@ -22,13 +22,39 @@ const MOST_MISTAKES: usize = 10;
 const LARGE: usize = 16 * 1024;
 
 /// Says something without checking anything.
-const NOTES: [&str; 10] =
-    ["$schema", "$comment", "title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$defs"];
+const NOTES: [&str; 10] = [
+    "$schema",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "$defs",
+];
 /// Checks by themselves.
 const PLAIN: [&str; 19] = [
-    "type", "required", "enum", "const", "minLength", "maxLength", "pattern", "format", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minItems", "maxItems", "uniqueItems", "minProperties",
-    "maxProperties", "dependentRequired",
+    "type",
+    "required",
+    "enum",
+    "const",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
 ];
 /// Hold a schema.
 const HOLDS_ONE: [&str; 3] = ["items", "additionalProperties", "not"];
@@ -52,7 +78,8 @@ pub fn check(at: &str, schema: &Value) -> Result<()> {
         return Err(refuse(&format!("{at}/type"), FieldCode::InvalidFormat, message));
     }
     let empty = Map::new();
-    let mut walk = Walk { defs: schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty), places: 0, at };
+    let mut walk =
+        Walk { defs: schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty), places: 0, at };
     walk.visit(schema, at, &mut Vec::new(), 0)?;
     for (name, definition) in walk.defs {
         walk.visit(definition, &format!("{at}/$defs/{}", escape(name)), &mut vec![name.as_str()], 1)?;
@@ -88,7 +115,9 @@ impl<'a> Walk<'a> {
         for (name, value) in members {
             let at = format!("{at}/{}", escape(name));
             match name.as_str() {
-                "$defs" if depth > 0 => return Err(refuse(&at, FieldCode::NotAllowed, "stands at the top only")),
+                "$defs" if depth > 0 => {
+                    return Err(refuse(&at, FieldCode::NotAllowed, "stands at the top only"));
+                }
                 name if NOTES.contains(&name) || PLAIN.contains(&name) => {}
                 name if HOLDS_ONE.contains(&name) => self.visit(value, &at, inside, depth + 1)?,
                 name if HOLDS_LIST.contains(&name) => {
@@ -146,7 +175,11 @@ fn compare(at: &str, old: &Value, new: &Value, found: &mut Vec<FieldError>) {
             let at = format!("{at}/{keyword}/{}", escape(name));
             match new_members.and_then(|members| members.get(name)) {
                 Some(now) => compare(&at, member, now, found),
-                None => found.push(FieldError::new(at, FieldCode::Required, "may not disappear under the same type")),
+                None => found.push(FieldError::new(
+                    at,
+                    FieldCode::Required,
+                    "may not disappear under the same type",
+                )),
             }
         }
     }
@@ -181,7 +214,8 @@ fn as_set(list: Option<&Value>) -> std::collections::BTreeSet<String> {
 fn compile(schema: &Value) -> std::result::Result<Validator, String> {
     // `regex` takes time linear in the text, whatever the pattern.
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
-    let options = jsonschema::draft202012::options().with_pattern_options(patterns).should_validate_formats(true);
+    let options =
+        jsonschema::draft202012::options().with_pattern_options(patterns).should_validate_formats(true);
     options.build(schema).map_err(|error| format!("is not a JSON Schema: {error}"))
 }
 
@@ -244,7 +278,7 @@ fn fit(validator: &Validator, at: &str, data: Value) -> Result<Value> {
         .iter_errors(&data)
         .take(MOST_MISTAKES)
         .map(|error| {
-            let code = match error.keyword() {
+            let code = match error.kind().keyword() {
                 "required" => FieldCode::Required,
                 "additionalProperties" => FieldCode::UnknownField,
                 "enum" | "const" | "not" => FieldCode::NotAllowed,

@@ -17,10 +17,19 @@ fn a_schema_is_plain_and_has_an_end() {
     assert_eq!(mistake(good), None);
     assert_eq!(mistake(json!({ "type": "array" })).unwrap(), "/schema/type");
     assert_eq!(mistake(json!({ "type": "object", "$ref": "http://127.0.0.1/x" })).unwrap(), "/schema/$ref");
-    assert_eq!(mistake(json!({ "type": "object", "patternProperties": {} })).unwrap(), "/schema/patternProperties");
-    assert_eq!(mistake(json!({ "type": "object", "properties": { "a": 1 } })).unwrap(), "/schema/properties/a");
+    assert_eq!(
+        mistake(json!({ "type": "object", "patternProperties": {} })).unwrap(),
+        "/schema/patternProperties"
+    );
+    assert_eq!(
+        mistake(json!({ "type": "object", "properties": { "a": 1 } })).unwrap(),
+        "/schema/properties/a"
+    );
     assert_eq!(mistake(json!({ "type": "object", "required": "id" })).unwrap(), "/schema");
-    assert_eq!(mistake(json!({ "type": "object", "properties": { "a": { "pattern": "(" } } })).unwrap(), "/schema");
+    assert_eq!(
+        mistake(json!({ "type": "object", "properties": { "a": { "pattern": "(" } } })).unwrap(),
+        "/schema"
+    );
 }
 
 #[test]
@@ -34,7 +43,10 @@ fn a_schema_cannot_grow_without_end() {
         defs.insert(format!("d{n}"), json!({ "anyOf": [next.clone(), next] }));
     }
     defs.insert("d30".into(), json!({ "type": "string" }));
-    assert!(mistake(json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/d0" } }, "$defs": defs })).is_some());
+    assert!(
+        mistake(json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/d0" } }, "$defs": defs }))
+            .is_some()
+    );
 }
 
 #[test]
@@ -50,11 +62,20 @@ fn under_one_type_the_shape_only_grows() {
     assert!(change(|s| s["title"] = json!("A deal")).is_empty());
     assert_eq!(change(|s| s["required"] = json!(["id", "tags"])), ["/schema/required"]);
     assert_eq!(change(|s| s["required"] = json!([])), ["/schema/required"]);
-    assert_eq!(change(|s| s["properties"]["id"] = json!({ "type": "integer" })), ["/schema/properties/id/type"]);
-    assert_eq!(change(|s| s["properties"]["id"]["maxLength"] = json!(3)), ["/schema/properties/id/maxLength"]);
+    assert_eq!(
+        change(|s| s["properties"]["id"] = json!({ "type": "integer" })),
+        ["/schema/properties/id/type"]
+    );
+    assert_eq!(
+        change(|s| s["properties"]["id"]["maxLength"] = json!(3)),
+        ["/schema/properties/id/maxLength"]
+    );
     let items = "/schema/properties/tags/items/type";
     assert_eq!(change(|s| s["properties"]["tags"]["items"]["type"] = json!("number")), [items]);
-    assert_eq!(change(|s| drop(s["properties"].as_object_mut().unwrap().remove("tags"))), ["/schema/properties/tags"]);
+    assert_eq!(
+        change(|s| drop(s["properties"].as_object_mut().unwrap().remove("tags"))),
+        ["/schema/properties/tags"]
+    );
 }
 
 #[tokio::test]
@@ -71,6 +92,10 @@ async fn data_that_does_not_fit_is_told_place_by_place() {
     found.sort_unstable_by_key(|(field, code)| (*field, format!("{code:?}")));
     assert_eq!(
         found,
-        [("/data", FieldCode::Required), ("/data", FieldCode::UnknownField), ("/data/n", FieldCode::OutOfRange)]
+        [
+            ("/data", FieldCode::Required),
+            ("/data", FieldCode::UnknownField),
+            ("/data/n", FieldCode::OutOfRange)
+        ]
     );
 }

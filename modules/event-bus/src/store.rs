@@ -47,21 +47,29 @@ pub async fn versions(tx: &mut Tx, types: &[&str]) -> Result<Vec<VersionRow>> {
 /// A schema by id.
 pub async fn schema(tx: &mut Tx, id: Uuid) -> Result<Value> {
     let found: Option<Json<Value>> = tx
-        .query(sql!("select s.schema from event_bus.event_schema s where kernel.owns($1, s.tenant_id) and s.id = $2"))
+        .query(sql!(
+            "select s.schema from event_bus.event_schema s where kernel.owns($1, s.tenant_id) and s.id = $2"
+        ))
         .bind(id)
         .optional_value()
         .await?;
     found.map(|Json(schema)| schema).ok_or_else(|| Error::internal("a schema that was there is gone"))
 }
 
-/// The newest schema of a type; nobody else registers one of it until this transaction ends.
+/// Waits until nobody else registers a schema of the type, and keeps it so until this transaction ends.
+pub async fn take_turn(tx: &mut Tx, kind: &str) -> Result<()> {
+    tx.query(sql!("select pg_advisory_xact_lock(hashtextextended($1::text || $2, 11))"))
+        .bind(kind)
+        .run()
+        .await?;
+    Ok(())
+}
+
+/// The newest schema of a type.
 pub async fn newest(tx: &mut Tx, kind: &str) -> Result<Option<SchemaRow>> {
     tx.query(sql!(
-        "with turn as materialized ( \
-             select pg_advisory_xact_lock(hashtextextended($1::text || $2, 11))) \
-         select s.id, s.type, s.version, s.schema, s.created_at \
-         from turn left join event_bus.event_schema s on kernel.owns($1, s.tenant_id) and s.type = $2 \
-         where s.id is not null order by s.numbers desc limit 1"
+        "select s.id, s.type, s.version, s.schema, s.created_at from event_bus.event_schema s \
+         where kernel.owns($1, s.tenant_id) and s.type = $2 order by s.numbers desc limit 1"
     ))
     .bind(kind)
     .optional()
@@ -69,12 +77,7 @@ pub async fn newest(tx: &mut Tx, kind: &str) -> Result<Option<SchemaRow>> {
 }
 
 /// Registers a schema.
-pub async fn insert(
-    tx: &mut Tx,
-    kind: &str,
-    version: &semver::Version,
-    schema: &Value,
-) -> Result<SchemaRow> {
+pub async fn insert(tx: &mut Tx, kind: &str, version: &semver::Version, schema: &Value) -> Result<SchemaRow> {
     let numbers = [version.major, version.minor, version.patch].map(|n| i32::try_from(n).unwrap_or(i32::MAX));
     let made: Result<Option<SchemaRow>> = tx
         .query(sql!(
@@ -98,10 +101,13 @@ pub async fn insert(
         Ok(Some(row)) => Ok(row),
         Ok(None) => Err(Error::new(
             Slug::LimitExceeded,
-            format!("A type has at most {MOST_VERSIONS} schema versions and a tenant at most {MOST_SCHEMAS}."),
+            format!(
+                "A type has at most {MOST_VERSIONS} schema versions and a tenant at most {MOST_SCHEMAS}."
+            ),
         )),
         Err(error) if violated(&error) == Some("event_schema_by_version") => {
-            let text = format!("Version {version} of {kind} is registered already; a version is never changed.");
+            let text =
+                format!("Version {version} of {kind} is registered already; a version is never changed.");
             Err(Error::new(Slug::AlreadyExists, text).because(error))
         }
         Err(error) => Err(error),

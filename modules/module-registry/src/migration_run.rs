@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// What a run is to do.
-pub(crate) struct Run<'a> {
+pub(crate) struct Run {
     /// Whose schema.
-    pub slug: &'a ModuleSlug,
+    pub slug: ModuleSlug,
     /// The migrations that have not been run, by number.
-    pub fresh: &'a [&'a Migration],
+    pub fresh: Vec<Migration>,
     /// Per table, the columns that events leave out: `{"deals": ["internal_note"]}`.
     pub hidden: serde_json::Value,
     /// When it must be over.
@@ -63,8 +63,16 @@ pub(crate) struct Stopped {
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs it. Nothing remains of a run that stopped.
-pub(crate) async fn run(schemas: &Schemas, run: &Run<'_>) -> Result<(), Stopped> {
-    let mut module = connect(schemas, run.slug).await.map_err(|error| Stopped { error, uncertain: false })?;
+///
+/// It has a thread of its own: making and removing logins is work that can't move between threads.
+pub(crate) async fn run(schemas: Schemas, run: Run) -> Result<(), Stopped> {
+    let runtime = tokio::runtime::Handle::current();
+    let work = tokio::task::spawn_blocking(move || runtime.block_on(run_here(&schemas, &run)));
+    work.await.unwrap_or_else(|panic| Err(Stopped { error: Error::internal(panic), uncertain: true }))
+}
+
+async fn run_here(schemas: &Schemas, run: &Run) -> Result<(), Stopped> {
+    let mut module = connect(schemas, &run.slug).await.map_err(|error| Stopped { error, uncertain: false })?;
     let mut committing = false;
     let done = tokio::time::timeout_at(
         (run.until + GRACE).into(),
@@ -104,7 +112,7 @@ fn late() -> Error {
     Error::new(Slug::DeadlineExceeded, "The migrations took longer than MODULE_INSTALL_TIMEOUT_SEC allows; nothing was changed.")
 }
 
-async fn work(connection: &mut PgConnection, run: &Run<'_>, committing: &mut bool) -> Result<(), Error> {
+async fn work(connection: &mut PgConnection, run: &Run, committing: &mut bool) -> Result<(), Error> {
     let slug = run.slug.as_str();
     say(connection, "begin").await?;
     say(connection, "set local standard_conforming_strings = on").await?;
@@ -113,7 +121,7 @@ async fn work(connection: &mut PgConnection, run: &Run<'_>, committing: &mut boo
         .fetch_one(&mut *connection)
         .await
         .map_err(ours)?;
-    for migration in run.fresh {
+    for migration in &run.fresh {
         for statement in &migration.up {
             limit(connection, run.until).await?;
             // The extended protocol takes one statement, whatever the text holds.
@@ -170,7 +178,7 @@ async fn work(connection: &mut PgConnection, run: &Run<'_>, committing: &mut boo
 }
 
 async fn say(connection: &mut PgConnection, statement: &'static str) -> Result<(), Error> {
-    sqlx::raw_sql(statement).execute(&mut *connection).await.map(drop).map_err(ours)
+    sqlx::query(statement).persistent(false).execute(&mut *connection).await.map(drop).map_err(ours)
 }
 
 async fn call(connection: &mut PgConnection, function: &'static str, slug: &str) -> Result<(), Error> {

@@ -44,8 +44,9 @@ impl Folder {
             }
             read => read.map_err(|error| unreadable(&file, &error))?,
         };
-        let manifest: Value = serde_json::from_str(&manifest_text)
-            .map_err(|error| Failure::new(format!("{}:{}: not JSON: {error}", file.display(), error.line())))?;
+        let manifest: Value = serde_json::from_str(&manifest_text).map_err(|error| {
+            Failure::new(format!("{}:{}: not JSON: {error}", file.display(), error.line()))
+        })?;
         let mut migrations = Vec::new();
         let folder = path.join(MIGRATIONS);
         match fs::read_dir(&folder) {
@@ -89,7 +90,9 @@ impl Folder {
         if let Some(pointer) = field.strip_prefix("/manifest") {
             let members: Vec<&str> = pointer.split('/').filter(|member| !member.is_empty()).collect();
             let line = line_of(&self.manifest_text, &members);
-            return format!("{}:{line}: {}", manifest.display(), members.join(".")).trim_end_matches(": ").to_owned();
+            return format!("{}:{line}: {}", manifest.display(), members.join("."))
+                .trim_end_matches(": ")
+                .to_owned();
         }
         let file = field.split(':').next().unwrap_or_default();
         if self.migrations.iter().any(|(name, _)| name == file) || file.ends_with(".sql") {
@@ -120,7 +123,10 @@ fn line_of(text: &str, members: &[&str]) -> usize {
 fn text(path: &Path) -> io::Result<String> {
     let length = fs::metadata(path)?.len();
     if length > FILE_LIMIT {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has {length} bytes, at most {FILE_LIMIT} are read")));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it has {length} bytes, at most {FILE_LIMIT} are read"),
+        ));
     }
     fs::read_to_string(path)
 }
@@ -145,11 +151,17 @@ mod tests {
 
     #[test]
     fn migrations_are_sent_in_the_order_of_their_names() {
-        let folder = module(r#"{"name":"@a/my_crm"}"#, &[("00002_b.sql", "b"), ("00001_a.sql", "a"), ("notes.txt", "")]);
+        let folder = module(
+            r#"{"name":"@a/my_crm"}"#,
+            &[("00002_b.sql", "b"), ("00001_a.sql", "a"), ("notes.txt", "")],
+        );
         let read = Folder::read(folder.path()).unwrap();
         assert_eq!(read.slug(), "my_crm");
         let body = read.body(Some("http://127.0.0.1:9"));
-        assert_eq!(body["migrations"], json!([{"file": "00001_a.sql", "sql": "a"}, {"file": "00002_b.sql", "sql": "b"}]));
+        assert_eq!(
+            body["migrations"],
+            json!([{"file": "00001_a.sql", "sql": "a"}, {"file": "00002_b.sql", "sql": "b"}])
+        );
         assert_eq!(body["backendUrl"], "http://127.0.0.1:9");
     }
 

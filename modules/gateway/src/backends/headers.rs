@@ -2,7 +2,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{self, Entry},
+    header,
     uri::PathAndQuery,
 };
 use kernel::{Ctx, Secret};
@@ -86,9 +86,7 @@ fn strip(headers: &mut HeaderMap, names: &[&'static str], prefixes: &[&str]) {
     let begins = |name: &HeaderName| prefixes.iter().any(|prefix| name.as_str().starts_with(prefix));
     let found: Vec<HeaderName> = headers.keys().filter(|name| begins(name)).cloned().collect();
     for name in found {
-        if let Entry::Occupied(entry) = headers.entry(name) {
-            entry.remove_entry_mult();
-        }
+        headers.remove(name);
     }
 }
 

@@ -119,9 +119,11 @@ mod tests {
         assert_eq!(text(through(Body, arrival, answered).await).await, "None");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up_at_the_deadline() {
-        let mut arrival = gateway().await.found(http::Request::post("/api/v1/things"));
+        let request_timeout = std::time::Duration::from_millis(20);
+        let kernel = gateway_with(|settings| GatewaySettings { request_timeout, ..settings }).await;
+        let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
         *arrival.request.body_mut() = axum::body::Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         assert_eq!(through(Body, arrival, answered).await.status(), 504);
     }

@@ -55,7 +55,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt as _};
 use crate::visit::{Arrival, Response};
 
 pub(crate) use headers_out::harden;
-pub(crate) use request_id::{REQUEST_ID, id_header, identify};
+pub(crate) use request_id::{id_header, identify};
 
 /// The whole way of a request.
 pub(crate) fn stack() -> impl Onward {

@@ -8,7 +8,7 @@ use super::{Onward, Step};
 use crate::visit::{Arrival, Identity, Response};
 
 /// The header in which a request's id comes and goes.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request its id and its place in a trace, and tells the id to the client.
 #[derive(Clone, Copy)]

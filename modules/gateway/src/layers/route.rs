@@ -14,10 +14,11 @@ pub(crate) struct Route;
 
 impl Step for Route {
     async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
-        let Arrival { request, visit } = &mut arrival;
-        if let Some(uri) = first_name(request.uri()) {
-            *request.uri_mut() = uri;
+        if let Some(uri) = first_name(arrival.request.uri()) {
+            *arrival.request.uri_mut() = uri;
         }
+        let Arrival { request, visit } = &arrival;
+        let is_question = *request.method() == Method::OPTIONS;
         let asked = match request.method() {
             &Method::OPTIONS => request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD),
             _ => None,
@@ -28,7 +29,7 @@ impl Step for Route {
         let found = visit.found.get_or_init(|| visit.core.table.find(method, request.uri().path()));
         match found {
             Found::Operation(_) => onward.go(arrival).await,
-            Found::OtherMethods(allow) if *arrival.request.method() == Method::OPTIONS => options(allow),
+            Found::OtherMethods(allow) if is_question => options(allow),
             Found::OtherMethods(allow) => {
                 let detail = format!("This address takes {}.", allow.to_str().unwrap_or("other methods"));
                 let mut response = refuse(Error::new(Slug::MethodNotAllowed, detail));

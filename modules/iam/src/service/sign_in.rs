@@ -33,7 +33,11 @@ impl Iam {
     /// `invalid-credentials`; `too-many-attempts`; `rate-limited` when the hash pool is full; `forbidden` when the
     /// password is right and no tenant is open to the person.
     pub async fn login(&self, cx: &Ctx, input: LoginIn) -> Result<LoginOut> {
-        let account = self.prove(cx, &normal_email(&input.email), &input.password).await?;
+        let email = normal_email(&input.email);
+        // Before any look at the database: whoever is locked out costs nothing.
+        self.lockout.check(Target::new(&email, cx.client().address))?;
+        let account = accounts::for_sign_in(&self.db, cx, &email).await?;
+        let account = self.prove(cx, &email, account, &input.password).await?;
         let open = accounts::open_tenants(&self.db, cx, account.user_id).await?;
         let last = account.last_tenant_id.filter(|last| open.iter().any(|tenant| tenant.id == *last));
         let chosen = match (last, open.as_slice()) {
@@ -89,11 +93,17 @@ impl Iam {
         self.open_session(cx, user, input.tenant_id, true).await
     }
 
-    /// Checks a password, under the lock-out. An unknown address takes as long as a known one.
-    pub(super) async fn prove(&self, cx: &Ctx, email: &str, password: &Secret) -> Result<SignInRow> {
+    /// Checks the password of the account of `email`, under the lock-out. An unknown address, which has no account,
+    /// takes as long as a known one.
+    pub(super) async fn prove(
+        &self,
+        cx: &Ctx,
+        email: &str,
+        account: Option<SignInRow>,
+        password: &Secret,
+    ) -> Result<SignInRow> {
         let target = Target::new(email, cx.client().address);
         self.lockout.check(target)?;
-        let account = accounts::for_sign_in(&self.db, cx, email).await?;
         let kept = account.as_ref().and_then(|account| account.password_hash.clone());
         let right = self.passwords.verify(cx, password, kept).await?;
         // Again: of many guesses at the same time, those after the fifth failure learn nothing.

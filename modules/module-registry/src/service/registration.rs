@@ -57,9 +57,9 @@ struct Prepared {
 }
 
 /// What the present asks for.
-struct Plan<'a> {
+struct Plan {
     present: Option<modules::ModuleRow>,
-    fresh: Vec<&'a Migration>,
+    fresh: Vec<Migration>,
     kind: &'static str,
     /// This very module is registered already.
     same: bool,
@@ -115,7 +115,7 @@ impl ModuleRegistry {
         let installs = !prepared.checked.migrations.is_empty() && !plan.same;
         if installs {
             let run = self.run_of(&cx, &prepared, &plan, End::RollBack);
-            migration_run::run(&self.schemas, &run).await.map_err(|stopped| stopped.error)?;
+            migration_run::run(self.schemas.clone(), run).await.map_err(|stopped| stopped.error)?;
         }
         Ok(plan_out(&prepared, &plan))
     }
@@ -194,7 +194,7 @@ impl ModuleRegistry {
     }
 
     /// Looks at what is registered, with the module locked.
-    async fn plan<'a>(&self, tx: &mut Tx, prepared: &'a Prepared, intent: &Intent) -> Result<Plan<'a>> {
+    async fn plan(&self, tx: &mut Tx, prepared: &Prepared, intent: &Intent) -> Result<Plan> {
         let slug = prepared.slug.as_str();
         if !modules::try_lock(tx, slug).await? {
             return Err(Error::new(Slug::Conflict, format!("The module {slug} is being registered or removed just now.")));
@@ -234,21 +234,21 @@ impl ModuleRegistry {
         let applied = modules::applied(tx, slug).await?;
         let fresh = model::new_migrations(&applied, &prepared.migrations, &prepared.checked)?;
         let kind = if active.is_some() { "update" } else { "register" };
-        Ok(Plan { fresh, kind, same, present })
+        Ok(Plan { fresh: fresh.into_iter().cloned().collect(), kind, same, present })
     }
 
-    fn run_of<'a>(&self, cx: &Ctx, prepared: &'a Prepared, plan: &'a Plan<'_>, end: End) -> Run<'a> {
+    fn run_of(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan, end: End) -> Run {
         let hidden = prepared.manifest.data_api.models.iter().map(|model| (model.name.clone(), json!(model.hidden)));
         Run {
-            slug: &prepared.slug,
-            fresh: &plan.fresh,
+            slug: prepared.slug.clone(),
+            fresh: plan.fresh.clone(),
             hidden: Value::Object(hidden.collect()),
             until: cx.deadline().min(Instant::now() + self.install_timeout),
             end,
         }
     }
 
-    async fn start_attempt(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan<'_>) -> Result<Attempt> {
+    async fn start_attempt(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan) -> Result<Attempt> {
         let attempt = Attempt { id: Uuid::now_v7(), ticket: Uuid::from_bytes(cx.random()) };
         let migrations = prepared.migrations.iter().map(|(file, sql)| json!({ "file": file, "sql": sql }));
         let fresh = plan.fresh.iter().filter_map(|migration| {
@@ -287,14 +287,14 @@ impl ModuleRegistry {
         cx: &Ctx,
         tx: &mut Tx,
         prepared: &Prepared,
-        plan: &Plan<'_>,
+        plan: &Plan,
         attempt: Attempt,
     ) -> Result<()> {
         if prepared.checked.migrations.is_empty() {
             return modules::adopt(tx, attempt.ticket).await.map(drop);
         }
         let run = self.run_of(cx, prepared, plan, End::Adopt(attempt.ticket));
-        let Err(stopped) = migration_run::run(&self.schemas, &run).await else { return Ok(()) };
+        let Err(stopped) = migration_run::run(self.schemas.clone(), run).await else { return Ok(()) };
         if stopped.uncertain {
             let plain = cx.with_idempotency(None);
             let db = self.db.system(&plain, Reason::Modules);
@@ -364,7 +364,7 @@ fn names(named: &str, slug: &str, active: Option<&modules::ModuleRow>) -> bool {
     active.is_some_and(|row| named == slug || Uuid::try_parse(named).is_ok_and(|id| id == row.id.uuid()))
 }
 
-fn plan_out(prepared: &Prepared, plan: &Plan<'_>) -> PlanOut {
+fn plan_out(prepared: &Prepared, plan: &Plan) -> PlanOut {
     let manifest = &prepared.manifest;
     let runs = |migration: &Migration| plan.fresh.iter().any(|fresh| fresh.version == migration.version);
     let routes = manifest.backend.iter().flat_map(|backend| &backend.routes);

@@ -1,0 +1,38 @@
+# Platform Kernel. `make run` on a fresh machine builds everything and starts it.
+# YES=1 answers the questions; ARGS="…" goes to the program or to cargo test.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run build payload setup test lint bench soak notices clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build all and start it, with demo data, on http://localhost:8080
+	@exec dist/platform-kernel $(ARGS)
+
+build: ## One file that holds everything: dist/platform-kernel
+	@tools/build.sh
+
+payload: setup ## The PostgreSQL that the binary carries
+	@tools/with-python.sh tools/pack-postgres.sh
+
+setup: ## Look for what building needs; offer to install what is missing
+	@tools/setup.sh
+
+test: setup ## Format, lints, licences, every test; ends with "N passed, N failed"
+	@tools/test.sh $(ARGS)
+
+lint: setup ## Format, lints and licences alone
+	@ONLY=lint tools/test.sh
+
+bench: build ## Each claim of speed, measured beside something real
+	@for bench in benches/*.rs; do name=$$(basename $$bench .rs); echo "== $$name"; cargo bench --quiet --bench $$name || exit 1; done
+
+soak: setup ## The tests of faults, many times over
+	@KILLS=$${KILLS:-20} SUITES="faults" tools/test.sh --nocapture
+
+notices: ## Write the list of crates in NOTICES.md anew
+	@python3 tools/notices.py
+
+clean: ## Away with what was built here (the cache in ~/.cache/platform-kernel stays)
+	rm -rf dist target

@@ -1,0 +1,177 @@
+//! kill -9 of the process and of Postgres, under load: nothing acknowledged is lost, the audit trail verifies, and no
+//! Postgres stays behind. `KILLS` says how often each (2 unless set; `make soak` takes 20).
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use testkit::{Api, Binary, DEMO_OWNER, DEMO_PASSWORD, Launch, data_folder};
+
+fn kills() -> usize {
+    std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(2)
+}
+
+fn start(data: &Path, durability: &str) -> Binary {
+    Launch::default().with("KERNEL_DURABILITY", durability).on(data).start(env!("CARGO_BIN_EXE_platform-kernel"))
+}
+
+/// The pid of the postmaster, from its own file.
+fn postgres_pid(data: &Path) -> u32 {
+    let text = std::fs::read_to_string(data.join("pgdata/postmaster.pid")).expect("Postgres runs");
+    text.lines().next().unwrap().trim().parse().unwrap()
+}
+
+fn is_running(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
+}
+
+/// Writes contacts until it is told to stop, and keeps those that were acknowledged.
+async fn write(api: Api, round: String, stop: Arc<AtomicBool>, kept: Arc<Mutex<Vec<String>>>) {
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let email = format!("{round}-{n}@example.com");
+        let body = json!({ "first_name": "Kim", "last_name": "Writer", "email": email });
+        let sent = api.raw(reqwest::Method::POST, "/api/v1/data/crm/contacts").json(&body).send().await;
+        match sent {
+            Ok(answer) if answer.status().as_u16() == 201 => kept.lock().unwrap().push(email),
+            Ok(answer) => assert!(answer.status().is_server_error(), "{}", answer.status()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
+struct Load {
+    stop: Arc<AtomicBool>,
+    kept: Arc<Mutex<Vec<String>>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Load {
+    fn on(api: &Api, round: &str) -> Self {
+        let (stop, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let tasks = (0..8)
+            .map(|n| tokio::spawn(write(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept))))
+            .collect();
+        Self { stop, kept, tasks }
+    }
+
+    fn written(&self) -> usize {
+        self.kept.lock().unwrap().len()
+    }
+
+    async fn until(&self, more: usize) {
+        let goal = self.written() + more;
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while self.written() < goal {
+            assert!(Instant::now() < give_up, "only {} of {goal} writes were acknowledged", self.written());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn end(self) -> Vec<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+        Arc::try_unwrap(self.kept).unwrap().into_inner().unwrap()
+    }
+}
+
+async fn expect_all(api: &Api, kept: &[String]) {
+    for emails in kept.chunks(100) {
+        let list = emails.join(",");
+        let found = api
+            .get(&format!("/api/v1/data/crm/contacts?email=in.({list})&limit=1&count=true"))
+            .await
+            .expect(200);
+        let total = found.body["meta"]["total"].as_u64().unwrap();
+        assert_eq!(total as usize, emails.len(), "acknowledged writes were lost");
+    }
+    let trail = api.get("/api/v1/audit/verify").await.expect(200);
+    assert_eq!(trail.body["valid"], true, "{}", trail.text);
+}
+
+async fn survives_its_own_death(durability: &str) {
+    let folder = data_folder();
+    let data = folder.path().join("data");
+    let mut kernel = start(&data, durability);
+    let mut kept = Vec::new();
+    for round in 0..kills() {
+        let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+        let load = Load::on(&api, &format!("k{round}"));
+        load.until(50 + 17 * (round % 5)).await;
+        let postgres = postgres_pid(&data);
+        kernel.kill();
+        let died = Instant::now();
+        kept.extend(load.end().await);
+        while is_running(postgres) {
+            assert!(died.elapsed() < Duration::from_secs(5), "Postgres outlived the kernel");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        kernel = start(&data, durability);
+        let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+        expect_all(&api, &kept).await;
+    }
+    println!("{durability}: {} kills, {} acknowledged writes, none lost", kills(), kept.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_kernel_loses_nothing_when_hybrid() {
+    survives_its_own_death("hybrid").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_kernel_loses_nothing_when_persistent() {
+    survives_its_own_death("persistent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgres_loses_nothing_when_persistent_and_the_kernel_goes_on() {
+    let folder = data_folder();
+    let data = folder.path().join("data");
+    let kernel = start(&data, "persistent");
+    let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+    let load = Load::on(&api, "p");
+    for _ in 0..kills() {
+        load.until(60).await;
+        let pid = postgres_pid(&data);
+        Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        // Writes are acknowledged again by a Postgres that is another one.
+        load.until(60).await;
+        let give_up = Instant::now() + Duration::from_secs(30);
+        while postgres_pid_now(&data).is_none_or(|now| now == pid) {
+            assert!(Instant::now() < give_up, "Postgres did not come back");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    let kept = load.end().await;
+    expect_all(&api, &kept).await;
+}
+
+fn postgres_pid_now(data: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(data.join("pgdata/postmaster.pid")).ok()?;
+    text.lines().next()?.trim().parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_kernel_leaves_nothing_running() {
+    let folder = data_folder();
+    let data = folder.path().join("data");
+    let mut kernel = start(&data, "hybrid");
+    let postgres = postgres_pid(&data);
+    Command::new("kill").args(["-INT", &kernel.pid().to_string()]).status().unwrap();
+    let begun = Instant::now();
+    assert!(kernel.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(2), "took {:?}", begun.elapsed());
+    assert!(!is_running(postgres));
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Looks for what building Platform Kernel needs and offers to install what is missing.
+#
+#   tools/setup.sh          asks before it installs anything; YES=1 answers yes
+#
+# Wanted: a C compiler, libclang (for PostgreSQL's own parser), python3 that can make a venv, zstd, binutils, Rust.
+set -euo pipefail
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+stop() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+case "$(uname -s)-$(uname -m)" in
+  Linux-x86_64) ;;
+  Darwin-*) stop "the embedded PostgreSQL is for Linux on x86_64. On macOS run Platform Kernel in Docker (or build with Homebrew's llvm, python, zstd and rustup and set DATABASE_URL)." ;;
+  *) stop "the embedded PostgreSQL is for Linux on x86_64, this is $(uname -sm): use Docker or WSL2, or set DATABASE_URL." ;;
+esac
+
+has_libclang() {
+  [ -n "${LIBCLANG_PATH:-}" ] && return 0
+  compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null && return 0
+  ldconfig -p 2>/dev/null | grep -q 'libclang[-.]'
+}
+has_python() {
+  have python3 || return 1
+  python3 -m pip --version >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1
+}
+
+# What is missing, by what it is: packages have other names elsewhere.
+missing=()
+{ have cc && have ld && have strip && have make; } || missing+=(compiler)
+has_libclang || missing+=(libclang)
+has_python || missing+=(python)
+have zstd || missing+=(zstd)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
+
+# packages <manager>: the missing ones under that manager's names.
+packages() {
+  local what
+  for what in "${missing[@]}"; do
+    case "$1-$what" in
+      apt-compiler) echo build-essential ;;
+      apt-libclang) echo libclang-dev ;;
+      apt-python) echo python3 python3-venv ;;
+      dnf-compiler) echo gcc gcc-c++ binutils make ;;
+      dnf-libclang) echo clang-devel ;;
+      dnf-python) echo python3 python3-pip ;;
+      pacman-compiler) echo base-devel ;;
+      pacman-libclang) echo clang ;;
+      pacman-python) echo python python-pip ;;
+      *-zstd) echo zstd ;;
+      *-roots) echo ca-certificates ;;
+    esac
+  done | tr '\n' ' '
+}
+
+if [ "${#missing[@]}" -gt 0 ]; then
+  as_root=()
+  if [ "$(id -u)" != 0 ]; then
+    have sudo && as_root=(sudo)
+  fi
+  if have apt-get; then
+    list="$(packages apt)"
+    install() { "${as_root[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y --no-install-recommends $list; }
+    line="apt-get install $list"
+  elif have dnf; then
+    list="$(packages dnf)"
+    install() { "${as_root[@]}" dnf install -y $list; }
+    line="dnf install $list"
+  elif have pacman; then
+    list="$(packages pacman)"
+    install() { "${as_root[@]}" pacman -S --needed --noconfirm $list; }
+    line="pacman -S $list"
+  else
+    stop "missing: ${missing[*]}. Install them with this system's package manager (on Debian they are: $(packages apt)) and run this again."
+  fi
+  say "missing: ${missing[*]}. To install: ${as_root[*]:+${as_root[*]} }$line"
+  if [ "$(id -u)" != 0 ] && [ "${#as_root[@]}" -eq 0 ]; then
+    stop "that needs root, and there is no sudo here: run the line above as root, then this again."
+  fi
+  if [ "${YES:-}" != 1 ]; then
+    [ -t 0 ] || stop "there is no terminal to ask at: run that line, or say YES=1."
+    read -r -p "setup: install them now? [y/N] " answer
+    case "$answer" in y | Y | yes) ;; *) stop "nothing was installed." ;; esac
+  fi
+  install || stop "the packages could not be installed; see above."
+  has_libclang || stop "libclang is still not found; set LIBCLANG_PATH to the folder that holds libclang.so."
+fi
+
+wanted="$(sed -n 's/^channel = "\(.*\)"/\1/p' "$(dirname "$0")/../rust-toolchain.toml")"
+if ! have cargo && [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+  stop "Rust is installed but not on the PATH: run  . \"${CARGO_HOME:-$HOME/.cargo}/env\"  and this again."
+fi
+have cargo || stop "Rust is missing: install it with rustup (https://rustup.rs; it fetches $wanted by itself here), then run this again."
+# rustup fetches the version that rust-toolchain.toml names; any other cargo has to be new enough.
+found="$(cargo --version 2>/dev/null | awk '{ print $2 }')" || stop "cargo does not run: run \`rustup toolchain install $wanted\` and look at what it says."
+oldest="$(printf '%s\n%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)"
+[ "$oldest" = "$wanted" ] || stop "Rust $wanted is wanted, this is $found: install rustup (https://rustup.rs), or a newer Rust."

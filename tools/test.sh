@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Everything that must hold before a change goes in: format, lints, licences, tests. The last line is
+# "N passed, N failed".
+#
+#   tools/test.sh [arguments of the test programs]
+#   ONLY=lint tools/test.sh         no tests
+#   SUITES="faults house" tools/test.sh   only these programs of tests/
+set -uo pipefail
+cd "$(dirname "$0")/.."
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
+failed_steps=()
+step() {
+  local name="$1"; shift
+  printf '\n== %s\n' "$name" >&2
+  "$@" || failed_steps+=("$name")
+}
+
+# A pinned cargo-deny, compiled once into the cache.
+deny_version="0.18.9"
+deny() {
+  local tool="$cache/bin/cargo-deny"
+  if ! "$tool" --version 2>/dev/null | grep -qF "$deny_version"; then
+    if command -v cargo-deny >/dev/null 2>&1; then
+      tool="cargo-deny"
+    else
+      echo "compiling cargo-deny $deny_version into $cache/bin, once" >&2
+      cargo install --quiet --locked --version "$deny_version" --root "$cache" cargo-deny || return 1
+    fi
+  fi
+  "$tool" --all-features check --hide-inclusion-graph licenses bans sources
+}
+
+if [ -z "${SUITES:-}" ]; then
+  step "format" cargo fmt --all --check
+  step "lints" cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+  step "licences" deny
+fi
+
+passed=0 failed=0 ignored=0
+if [ "${ONLY:-}" != lint ]; then
+  step "PostgreSQL for the tests" tools/with-python.sh tools/pack-postgres.sh "$cache/payload"
+  # The tests' kernels start like a released one: with templates that were made once, by the program under test.
+  payload="$PWD/${CARGO_TARGET_DIR:-target}/payload"
+  case "${CARGO_TARGET_DIR:-}" in /*) payload="$CARGO_TARGET_DIR/payload" ;; esac
+  mkdir -p "$payload"
+  ln -sfn "$cache/payload/postgres-17.tar.zst" "$payload/postgres-17.tar.zst"
+  export PLATFORM_KERNEL_PAYLOAD="$payload"
+  step "the program" cargo build --locked --quiet --bin platform-kernel
+  program="$(dirname "$payload")/debug/platform-kernel"
+  if [ "$program" -nt "$payload/data.tar.zst" ]; then
+    rm -f "$payload/data.tar.zst"
+    step "templates for the tests" "$program" __pack-data "$payload/data.tar.zst"
+  fi
+
+  printf '\n== tests\n' >&2
+  what=(--workspace)
+  if [ -n "${SUITES:-}" ]; then
+    what=()
+    for suite in $SUITES; do what+=(--test "$suite"); done
+  fi
+  log="$(mktemp "${TMPDIR:-/tmp}/platform-kernel-test.XXXXXX")"
+  trap 'rm -f "$log"' EXIT
+  cargo test "${what[@]}" --locked --no-fail-fast -- "$@" 2>&1 | tee "$log"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("tests")
+  # "test result: ok. 12 passed; 0 failed; 1 ignored; …" of every test program.
+  read -r passed failed ignored < <(awk '
+    /^test result: / { for (i = 1; i < NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) g += $i } }
+    END { print p + 0, f + 0, g + 0 }' "$log")
+fi
+
+printf '\n' >&2
+if [ "${#failed_steps[@]}" -gt 0 ]; then
+  printf 'failed: %s\n' "$(IFS=,; echo "${failed_steps[*]}")" >&2
+fi
+[ "$ignored" -eq 0 ] || printf '%s ignored\n' "$ignored" >&2
+# A step that failed without a test (format, a compiler error) must not read as "0 failed".
+if [ "$failed" -eq 0 ]; then
+  for name in "${failed_steps[@]}"; do failed=$((failed + 1)); done
+fi
+echo "$passed passed, $failed failed"
+[ "${#failed_steps[@]}" -eq 0 ]
