@@ -175,10 +175,10 @@ $$;
 
 -- The next events of the log for a reader who stands at the given places; `reader` is the tenant whose events they are,
 -- null for a reader of all. Rows with an id are events, in order per key; a row without one says how far the reader is
--- now in that partition and whether that is its end. No rows: the reader is at the end. One call looks at a bounded number of rows, so it may
--- answer with places only. About 2 MB of stored data at most, and at least one event.
+-- now in that partition and whether that is its end. No rows: the reader is at the end. One call looks at about `look` rows, so it may answer
+-- with places only. About 2 MB of stored data at most, and at least one event.
 create function kernel.next_events(reader uuid, patterns text[], topics text[], partitions smallint[],
-                                   positions bigint[], most integer)
+                                   positions bigint[], most integer, look integer)
     returns table (topic text, partition smallint, place bigint, id uuid, tenant_id uuid, key text, type text,
                    source text, schema_version text, data jsonb, trace_id text, at timestamptz, at_head boolean)
     language sql stable
@@ -198,7 +198,7 @@ begin atomic
         where h.position > coalesce(p.position, 0)
           and ('*' = any (patterns) or h.topic = any ((select w.topics from wish w)::text[]))
     ), span as (
-        select greatest(greatest(4 * most, 1000) / greatest(count(*), 1), 50) as rows from active
+        select greatest(look / greatest(count(*), 1), 10) as rows from active
     ), seen as materialized (
         select a.topic, a.partition, e.position, e.type like any ((select w.likes from wish w)::text[]) as wanted,
                pg_column_size(e.data) as bytes
@@ -245,8 +245,13 @@ begin atomic
         select c.turn, e.topic, e.partition, e.position, e.id, e.tenant_id, e.key, e.type, e.source, e.schema_version,
                e.data, e.trace_id, e.at, null::boolean as at_head
         from chosen c
-        join kernel.event e on e.topic = c.topic and e.partition = c.partition and e.position = c.position
-        where reader is null or kernel.owns(reader, e.tenant_id)
+        -- `limit` keeps the planner from reading the whole log for a join, whatever it believes of its size.
+        cross join lateral (
+            select l.* from kernel.event l
+            where l.topic = c.topic and l.partition = c.partition and l.position = c.position
+              and (reader is null or kernel.owns(reader, l.tenant_id))
+            limit 1
+        ) e
         union all
         select null, r.topic, r.partition, r.position, null, null, null, null, null, null, null, null, null,
                r.position = r.head
@@ -740,6 +745,7 @@ declare
     handed integer := 0;
     got integer;
     rounds integer := 0;
+    look integer := most;
     behind boolean;
     at_topics text[];
     at_partitions smallint[];
@@ -783,7 +789,11 @@ begin
                    sum(pg_column_size(e.data)) over (order by f.position, f.topic, f.partition)
                        - pg_column_size(e.data) as bytes_before
             from first f
-            join kernel.event e on e.topic = f.topic and e.partition = f.partition and e.position = f.position
+            cross join lateral (
+                select v.data from kernel.event v
+                where v.topic = f.topic and v.partition = f.partition and v.position = f.position
+                limit 1
+            ) e
         ), leased as (
             update kernel.delivery d
             set leased = true, attempts = d.attempts + 1, due_at = lease_end,
@@ -795,7 +805,11 @@ begin
         select e.id, e.tenant_id, e.topic, e.key, e.type, e.source, e.schema_version, e.data, e.trace_id, e.at,
                l.attempts, null::boolean, null::boolean, null::bigint
         from leased l
-        join kernel.event e on e.topic = l.topic and e.partition = l.partition and e.position = l.position
+        cross join lateral (
+            select v.* from kernel.event v
+            where v.topic = l.topic and v.partition = l.partition and v.position = l.position
+            limit 1
+        ) e
         order by l.topic, l.partition, l.position;
         get diagnostics handed = row_count;
     end if;
@@ -817,6 +831,8 @@ begin
         full_up := open_count >= most_open or moving_count >= most_moving;
         exit when not behind or handed >= most or full_up or rounds = 20;
         rounds := rounds + 1;
+        -- Where little is wanted, further and further at a time.
+        look := least(look * 2, 8000);
         select array_agg(p.topic), array_agg(p.partition), array_agg(p.position)
         into at_topics, at_partitions, at_positions
         from kernel.subscription_position p
@@ -826,7 +842,7 @@ begin
         with next as materialized (
             select n.*, coalesce(n.tenant_id::text, '') || '/' || n.key as lane
             from kernel.next_events(sub.tenant_id, sub.types, at_topics, at_partitions, at_positions,
-                                    most - handed) n
+                                    most - handed, look) n
         ), moved as (
             insert into kernel.subscription_position (subscription_id, tenant_id, topic, partition, position)
             select sub.id, sub.tenant_id, n.topic, n.partition, n.place
@@ -834,7 +850,10 @@ begin
             where n.id is null
             on conflict (subscription_id, topic, partition) do update set position = excluded.position
         ), taken_lanes as (
-            select distinct d.topic, d.partition, d.lane from kernel.delivery d where d.subscription_id = sub.id
+            -- But for what this very pull hands out: the lane's next events may go with it.
+            select distinct d.topic, d.partition, d.lane
+            from kernel.delivery d
+            where d.subscription_id = sub.id and not (d.leased and d.due_at = lease_end)
         ), opened as (
             -- A free lane's events are handed out at once, and cost one write less.
             insert into kernel.delivery as d (subscription_id, tenant_id, event_id, topic, partition, position, lane,

@@ -80,7 +80,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
 
     let door = Shutdown::new();
     let settings = FrontSettings { public_url: place.public_url.trim_end_matches('/').to_owned() };
-    let front = Front::new(Arc::new(Arc::clone(&estate)), estate.operator().clone(), settings);
+    let front = Front::new(estate.clone(), estate.operator().clone(), settings);
     listeners::serve(bound, tls, &front.service(), &door);
     let running = place.running();
     running

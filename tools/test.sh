@@ -16,7 +16,7 @@ step() {
 }
 
 # A pinned cargo-deny, compiled once into the cache.
-deny_version="0.18.9"
+deny_version="0.20.2"
 deny() {
   local tool="$cache/bin/cargo-deny"
   if ! "$tool" --version 2>/dev/null | grep -qF "$deny_version"; then

@@ -200,6 +200,7 @@ impl Cell {
         let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
+        self.follow_rights(log)?;
         for service in self.services.each() {
             let name = service_name(service.name());
             for wish in service.subscriptions() {
@@ -217,6 +218,22 @@ impl Cell {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// The gateway remembers verified credentials for a few seconds; a changed right is told as an event, and then it
+    /// forgets them at once.
+    fn follow_rights(&self, log: &Arc<dyn EventLog>) -> Result<()> {
+        let ear = log.listen(Patterns::new(["auth.*", "module.*"])?);
+        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = ear.heard() => gateway.forget_credentials(),
+                }
+            }
+        });
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use kernel::{
     config::{Config, Template},
 };
 use async_trait::async_trait;
+use sqlx::ConnectOptions as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{

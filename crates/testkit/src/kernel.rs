@@ -128,9 +128,6 @@ impl Kernel {
 }
 
 fn name(sandbox: &str) -> SandboxName {
-    if sandbox == SandboxName::default_sandbox().as_str() {
-        return SandboxName::default_sandbox();
-    }
     sandbox.parse().unwrap_or_else(|error| panic!("{sandbox}: {error}"))
 }
 

@@ -27,7 +27,11 @@ impl Hosts {
     /// The hosts of `sandbox`; `others` are further names of the default sandbox (`KERNEL_HOSTS` and that of the public
     /// address) and count for no other one.
     pub fn new(sandbox: SandboxName, others: impl IntoIterator<Item = String>) -> Self {
-        let others = if sandbox.is_default() { others.into_iter().map(|host| normal(&host)).collect() } else { Vec::new() };
+        let others = if sandbox.is_default() {
+            others.into_iter().map(|host| normal(&host)).collect()
+        } else {
+            Vec::new()
+        };
         Self { sandbox, others }
     }
 
@@ -96,10 +100,16 @@ mod tests {
 
     #[test]
     fn plain_hosts_addresses_and_further_names_are_the_default_sandbox() {
-        for host in
-            ["localhost", "LOCALHOST:8080", "localhost.", "127.0.0.1:8080", "[::1]:8080", "::1", "default.localhost",
-             "kernel.example.com:443"]
-        {
+        for host in [
+            "localhost",
+            "LOCALHOST:8080",
+            "localhost.",
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "::1",
+            "default.localhost",
+            "kernel.example.com:443",
+        ] {
             assert_eq!(hosts("default").read(host), Named::Sandbox, "{host}");
         }
         for host in ["localhost", "127.0.0.1", "kernel.example.com", "default.localhost"] {
@@ -118,9 +128,19 @@ mod tests {
 
     #[test]
     fn what_is_no_host_of_ours_names_nothing() {
-        for host in ["", ".", ".localhost", "example.com", "a.b.acme.localhost", "-x.acme.localhost", "a_b.acme.localhost",
-                     "evil.com.localhost", "localhost.evil.com", "acme.localhost.evil.com", ".acme.localhost"]
-        {
+        for host in [
+            "",
+            ".",
+            ".localhost",
+            "example.com",
+            "a.b.acme.localhost",
+            "-x.acme.localhost",
+            "a_b.acme.localhost",
+            "evil.com.localhost",
+            "localhost.evil.com",
+            "acme.localhost.evil.com",
+            ".acme.localhost",
+        ] {
             assert_eq!(hosts("acme").read(host), Named::Nothing, "{host}");
         }
     }

@@ -17,7 +17,8 @@ impl DomainResolver {
                 let known = match self.tenants.get(&slug).await {
                     Some(known) => known,
                     None => {
-                        let found = self.iam.tenant_by_slug(cx, slug.to_string()).await?.map(|tenant| tenant.id);
+                        let found =
+                            self.iam.tenant_by_slug(cx, slug.to_string()).await?.map(|tenant| tenant.id);
                         self.tenants.insert(slug, found).await;
                         found
                     }
@@ -34,7 +35,8 @@ impl DomainResolver {
     pub async fn hosts_of_caller(&self, cx: &Ctx) -> Result<Vec<HostOut>> {
         let tenant = cx.tenant()?;
         let tenant = self.iam.tenant(cx, tenant).await?.ok_or_else(|| Error::not_found("tenant"))?;
-        let own = self.hosts.of(Some(&tenant.slug)).into_iter().map(|host| HostOut { host, names_tenant: true });
+        let own =
+            self.hosts.of(Some(&tenant.slug)).into_iter().map(|host| HostOut { host, names_tenant: true });
         let shared = self.hosts.of(None).into_iter().map(|host| HostOut { host, names_tenant: false });
         Ok(own.chain(shared).collect())
     }

@@ -18,7 +18,8 @@ impl Iam for OneTenant {
         if slug == "shop" { self.tenant(cx, self.shop).await } else { Ok(None) }
     }
     async fn tenant(&self, _: &Ctx, id: TenantId) -> Result<Option<TenantInfo>> {
-        let info = TenantInfo { id, name: "Shop".into(), slug: "shop".into(), blocked: false, is_platform: false };
+        let info =
+            TenantInfo { id, name: "Shop".into(), slug: "shop".into(), blocked: false, is_platform: false };
         Ok((id == self.shop).then_some(info))
     }
     async fn authenticate(&self, _: &Ctx, _: Secret) -> Result<Principal> {

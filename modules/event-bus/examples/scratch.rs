@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, str::FromStr, sync::{Arc, Mutex, atomic::{Atomi
 use event_bus::*;
 use fabric::{crypto::RootKey, log::*, postgres::*};
 use kernel::*;
-use ports::{http::{CursorKey, Failure}, *};
+use ports::{http::{CursorKey, Failure}, KernelService, ModuleInfo, ModuleSnapshot, Modules, ModulesLink, Principal};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ impl Modules for Mods {
 
 async fn call(router: &axum::Router, cx: &Ctx, method: &str, path: &str, body: Option<Value>, accept: &str) -> (u16, Value) {
     use tower::ServiceExt;
-    let mut req = http::Request::builder().method(method).uri(format!("/api/v1/events{path}")).header("accept", accept);
+    let mut req = ::http::Request::builder().method(method).uri(format!("/api/v1/events{path}")).header("accept", accept);
     if body.is_some() { req = req.header("content-type", "application/json"); }
     let mut req = req.body(axum::body::Body::from(body.map(|b| b.to_string()).unwrap_or_default())).unwrap();
     req.extensions_mut().insert(cx.clone());
@@ -58,7 +58,7 @@ async fn main() {
     let lat: Arc<Mutex<Vec<u128>>> = Arc::default();
     let (s2, t2, l2) = (seen.clone(), tries.clone(), lat.clone());
     let start = Instant::now();
-    let hear: Hear = Arc::new(move |cx, e: DomainEvent| {
+    let hear: fabric::log::Hear = Arc::new(move |cx, e: DomainEvent| {
         let (s2, t2, l2) = (s2.clone(), t2.clone(), l2.clone());
         Box::pin(async move {
             assert_eq!(cx.tenant().ok(), e.tenant_id);

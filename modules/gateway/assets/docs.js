@@ -43,7 +43,7 @@
     if (type === "array") return [];
     if (type === "integer" || type === "number") return named.minimum ?? 0;
     if (type === "boolean") return false;
-    return { uuid: crypto.randomUUID(), "date-time": new Date().toISOString() }[named.format] ?? "";
+    return { uuid: uuid(), "date-time": new Date().toISOString() }[named.format] ?? "";
   }
 
   function typeOf(schema) {
@@ -65,6 +65,16 @@
       el("td", {}, el("div", { class: "mono quiet" }, typeOf(member)), resolve(member).description || member.description || ""))));
   }
 
+  // Browsers offer randomUUID on secure pages only.
+  function uuid() {
+    if (crypto.randomUUID) return crypto.randomUUID();
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 15) | 64;
+    bytes[8] = (bytes[8] & 63) | 128;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  }
+
   const shown = (value) => { try { return JSON.stringify(JSON.parse(value), null, 2); } catch { return value; } };
 
   function show(operation) {
@@ -73,7 +83,7 @@
     const parameters = about.parameters || [];
     const rows = parameters.map((parameter) => {
       const input = el("input", { "aria-label": parameter.name, placeholder: parameter.in, autocomplete: "off", spellcheck: "false" });
-      if (parameter.name === "Idempotency-Key" && parameter.required) input.value = crypto.randomUUID();
+      if (parameter.name === "Idempotency-Key" && parameter.required) input.value = uuid();
       fields.push([parameter, input]);
       return el("tr", {},
         el("th", { class: "mono" + (parameter.required ? " needed" : "") }, parameter.name),
@@ -114,7 +124,7 @@
     for (const [parameter, input] of fields) {
       const value = input.value.trim();
       if (!value && parameter.required) missing.push(parameter.name);
-      if (parameter.in === "path") address = address.replace(`{${parameter.name}}`, value.split("/").map(encodeURIComponent).join("/"));
+      if (parameter.in === "path") address = address.replace(`{${parameter.name}}`, () => parameter.name === "path" ? value.split("/").map(encodeURIComponent).join("/") : encodeURIComponent(value));
       else if (value && parameter.in === "query") query.set(parameter.name, value);
       else if (value && parameter.in === "header") headers.set(parameter.name, value);
     }

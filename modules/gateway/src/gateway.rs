@@ -63,8 +63,18 @@ impl Gateway {
     /// # Errors
     /// Every mistake of the operation table, naming the operations.
     pub fn create(deps: GatewayDeps) -> Result<Arc<Self>, BootError> {
-        let GatewayDeps { sandbox, clock, mut services, iam, modules, domains, operator, dialler, settings, metrics } =
-            deps;
+        let GatewayDeps {
+            sandbox,
+            clock,
+            mut services,
+            iam,
+            modules,
+            domains,
+            operator,
+            dialler,
+            settings,
+            metrics,
+        } = deps;
         let desk = Desk::default();
         services.push(pages::routes(desk.clone()));
         let of_services = services.iter().enumerate().flat_map(|(number, service)| {
@@ -79,7 +89,9 @@ impl Gateway {
             .collect();
         let core = Arc::new(Core {
             buckets: settings.rate.map(Buckets::new),
-            body_budget: Arc::new(Semaphore::new((settings.buffered_bytes / 1024).min(Semaphore::MAX_PERMITS))),
+            body_budget: Arc::new(Semaphore::new(
+                (settings.buffered_bytes / 1024).min(Semaphore::MAX_PERMITS),
+            )),
             backends: Backends::new(dialler),
             credentials: Credentials::new(),
             traffic: Traffic::new(),
@@ -180,11 +192,8 @@ fn module_operations() -> impl Iterator<Item = Operation> {
     ];
     made.into_iter().map(|operation| {
         let operation = operation.summary("A route of an installed module's back-end").description(ABOUT);
-        let problems = &[
-            kernel::Slug::CircuitOpen,
-            kernel::Slug::DependencyUnavailable,
-            kernel::Slug::UpstreamFailed,
-        ];
+        let problems =
+            &[kernel::Slug::CircuitOpen, kernel::Slug::DependencyUnavailable, kernel::Slug::UpstreamFailed];
         Operation { service: "gateway", ..operation.problems(problems) }
     })
 }

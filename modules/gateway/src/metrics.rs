@@ -19,17 +19,20 @@ const EDGES_MS: [f64; 15] =
 
 /// Statuses that are told apart; all others are one.
 const STATUSES: [u16; 30] = [
-    101, 200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 409, 410, 412, 413, 415, 422, 428,
-    429, 431, 500, 501, 502, 503, 504,
+    101, 200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 402, 403, 404, 405, 409, 410, 412, 413, 415,
+    422, 428, 429, 431, 500, 501, 502, 503, 504,
 ];
 
 /// Writes further series into an answer of `/metrics`.
 pub type Source = Box<dyn Fn(&mut Exposition) + Send + Sync>;
 
+/// Service, method and template of a route.
+type RouteKey = (&'static str, String, String);
+
 /// All counters of the process.
 #[derive(Default)]
 pub struct Metrics {
-    series: Mutex<BTreeMap<(&'static str, String, String), Arc<Series>>>,
+    series: Mutex<BTreeMap<RouteKey, Arc<Series>>>,
     sources: Mutex<Vec<Source>>,
 }
 
@@ -98,7 +101,8 @@ impl Series {
         for (place, times) in self.by_status.iter().enumerate() {
             let Some(times) = times.get() else { continue };
             let status = STATUSES.get(place).map_or_else(|| "other".to_owned(), u16::to_string);
-            let labels = [("service", service), ("method", method), ("route", route), ("status_code", &status)];
+            let labels =
+                [("service", service), ("method", method), ("route", route), ("status_code", &status)];
             let counts: Vec<u64> = times.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
             let count = counts.iter().sum::<u64>();
             let total = times.total_micros.load(Relaxed) as f64 / 1_000.0;
@@ -150,7 +154,15 @@ impl Exposition {
         for (at, count) in counts.iter().enumerate() {
             sum += count;
             let edge = edges.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            self.line(name, help, "histogram", &format!("{name}_bucket"), labels, Some(("le", &edge)), sum as f64);
+            self.line(
+                name,
+                help,
+                "histogram",
+                &format!("{name}_bucket"),
+                labels,
+                Some(("le", &edge)),
+                sum as f64,
+            );
         }
         self.line(name, help, "histogram", &format!("{name}_sum"), labels, None, total);
         self.line(name, help, "histogram", &format!("{name}_count"), labels, None, sum as f64);
@@ -167,7 +179,8 @@ impl Exposition {
         last: Option<(&str, &str)>,
         value: f64,
     ) {
-        let lines = &mut self.0.entry(family).or_insert_with(|| Family { help, kind, lines: String::new() }).lines;
+        let lines =
+            &mut self.0.entry(family).or_insert_with(|| Family { help, kind, lines: String::new() }).lines;
         lines.push_str(name);
         for (at, (label, text)) in labels.iter().copied().chain(last).enumerate() {
             lines.push(if at == 0 { '{' } else { ',' });
@@ -199,14 +212,39 @@ pub fn link_series(out: &mut Exposition, sandbox: &str, links: &[LinkStats]) {
         let labels = [("sandbox", sandbox), ("link", link.name.as_str())];
         out.gauge("link_queue_depth", "Calls that wait in front of a link.", &labels, link.queued as f64);
         out.gauge("link_in_flight", "Places of a link that are taken.", &labels, link.in_flight as f64);
-        out.counter("link_calls_total", "Calls to a link, refused ones included.", &labels, link.calls as f64);
+        out.counter(
+            "link_calls_total",
+            "Calls to a link, refused ones included.",
+            &labels,
+            link.calls as f64,
+        );
         out.counter("link_rejected_total", "Calls that a link refused.", &labels, link.rejected as f64);
-        out.counter("link_panicked_total", "Calls that panicked behind a link.", &labels, link.panicked as f64);
-        out.counter("link_timed_out_total", "Calls stopped at their deadline.", &labels, link.timed_out as f64);
+        out.counter(
+            "link_panicked_total",
+            "Calls that panicked behind a link.",
+            &labels,
+            link.panicked as f64,
+        );
+        out.counter(
+            "link_timed_out_total",
+            "Calls stopped at their deadline.",
+            &labels,
+            link.timed_out as f64,
+        );
         let (wait, time) = (&link.wait, &link.time);
-        out.counter("link_wait_ms_sum", "Time waited in front of a link.", &labels, wait.total_micros / 1_000.0);
+        out.counter(
+            "link_wait_ms_sum",
+            "Time waited in front of a link.",
+            &labels,
+            wait.total_micros / 1_000.0,
+        );
         out.counter("link_wait_ms_count", "Calls that got through a link.", &labels, wait.count as f64);
-        out.counter("link_time_ms_sum", "Time that calls took behind a link.", &labels, time.total_micros / 1_000.0);
+        out.counter(
+            "link_time_ms_sum",
+            "Time that calls took behind a link.",
+            &labels,
+            time.total_micros / 1_000.0,
+        );
         out.counter("link_time_ms_count", "Calls that ended behind a link.", &labels, time.count as f64);
     }
 }
@@ -238,6 +276,9 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
-        assert!(text.contains("status_code=\"other\"") && text.matches("# TYPE http_server_requests_total").count() == 1);
+        assert!(
+            text.contains("status_code=\"other\"")
+                && text.matches("# TYPE http_server_requests_total").count() == 1
+        );
     }
 }

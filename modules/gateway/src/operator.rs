@@ -35,7 +35,9 @@ pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presen
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
         (None, _) => session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session),
-        (Some(one), None) => one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer),
+        (Some(one), None) => {
+            one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer)
+        }
         (Some(_), Some(_)) => Presented::Unusable,
     }
 }
@@ -43,12 +45,17 @@ pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presen
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
     let token = rest.trim();
-    let fits = !token.is_empty() && token.len() <= CREDENTIAL_LIMIT && token.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        !token.is_empty() && token.len() <= CREDENTIAL_LIMIT && token.bytes().all(|b| b.is_ascii_graphic());
     (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
 }
 
 fn session<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
-    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(';'));
+    let pairs = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|v| v.split(';'));
     let mut values = pairs.filter_map(|pair| pair.trim().strip_prefix(cookie_name)?.strip_prefix('='));
     values.next().filter(|value| !value.is_empty() && value.len() <= CREDENTIAL_LIMIT)
 }
@@ -75,7 +82,11 @@ mod tests {
     fn what_is_no_single_bearer_token_is_unusable() {
         let long = format!("Bearer {}", "a".repeat(CREDENTIAL_LIMIT + 1));
         for value in ["Basic YTpi", "Bearer", "Bearer ", "abc", "Bearer a b", long.as_str()] {
-            assert_eq!(presented(&headers(&[("authorization", value)]), "c"), Presented::Unusable, "{value:.20}");
+            assert_eq!(
+                presented(&headers(&[("authorization", value)]), "c"),
+                Presented::Unusable,
+                "{value:.20}"
+            );
         }
         let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer b")]);
         assert_eq!(presented(&twice, "c"), Presented::Unusable);

@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn a_cookie_counts_for_our_own_page_only() {
         let counts = |method: Method, pairs: &[(&'static str, &str)]| {
-            let headers: HeaderMap = pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+            let headers: HeaderMap =
+                pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
             cookie_may_count(&method, &headers, false, "localhost:8080", "http://localhost:8080")
         };
         let own = ("origin", "http://localhost:8080");

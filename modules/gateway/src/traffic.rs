@@ -168,7 +168,10 @@ impl HttpBody for Followed {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = self.get_mut();
         if this.under_way.is_none() {
             return Poll::Ready(None);
@@ -227,7 +230,8 @@ mod tests {
         assert_eq!(traffic.streams(), 0);
         assert_eq!(whole.into_body().collect().await.unwrap().to_bytes(), "text");
 
-        let flowing = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"a")), Ok(Bytes::from_static(b"b"))]);
+        let flowing =
+            stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"a")), Ok(Bytes::from_static(b"b"))]);
         let response = traffic.follow(Response::new(Body::from_stream(flowing)));
         assert_eq!(traffic.streams(), 1);
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ab");

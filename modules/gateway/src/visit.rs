@@ -125,7 +125,8 @@ impl Visit {
     /// # Errors
     /// `internal` when there was none.
     pub(crate) fn operation(&self) -> Result<&Entry> {
-        self.entry().ok_or_else(|| Error::internal("a layer behind the look-up was reached without an operation"))
+        self.entry()
+            .ok_or_else(|| Error::internal("a layer behind the look-up was reached without an operation"))
     }
 
     /// A context in which the gateway itself asks others about this request.

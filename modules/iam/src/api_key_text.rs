@@ -28,8 +28,11 @@ pub struct KeyText<'a> {
 impl NewKey {
     /// A key with 256 bits that nobody can guess.
     pub fn make(cx: &Ctx) -> Self {
-        let prefix: String =
-            cx.random::<PREFIX_LETTERS>().iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+        let prefix: String = cx
+            .random::<PREFIX_LETTERS>()
+            .iter()
+            .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+            .collect();
         let secret = URL_SAFE_NO_PAD.encode(cx.random::<32>());
         let text = format!("pk_{prefix}_{secret}");
         Self { prefix, hash: sha256(&[secret.as_bytes()]), text }
@@ -68,8 +71,14 @@ mod tests {
             assert!(read.fits(&key.hash));
             assert!(!read.fits(&NewKey::make(&cx).hash));
         }
-        for bad in ["", "pk_", "pk_abc", "pk_abcdefghijkl_short", "mk_abcdefghijkl_x", &format!("pk_{}", "a".repeat(60))]
-        {
+        for bad in [
+            "",
+            "pk_",
+            "pk_abc",
+            "pk_abcdefghijkl_short",
+            "mk_abcdefghijkl_x",
+            &format!("pk_{}", "a".repeat(60)),
+        ] {
             assert!(KeyText::read(bad).is_none(), "{bad}");
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use fabric::crypto::sha256;
 use kernel::{
-    Actor, ApiKeyId, Caller, Ctx, Error, ModuleSlug, Permissions, Result, Secret, SessionId, TenantId, Timestamp,
-    UserId,
+    Actor, ApiKeyId, Caller, Ctx, Error, ModuleSlug, Permissions, Result, Secret, SessionId, TenantId,
+    Timestamp, UserId,
 };
 use ports::{ModuleSnapshot, Principal};
 
@@ -64,7 +64,12 @@ impl Iam {
         }
     }
 
-    async fn verify_access(&self, cx: &Ctx, claims: AccessClaims, snapshot: &ModuleSnapshot) -> Result<Verified> {
+    async fn verify_access(
+        &self,
+        cx: &Ctx,
+        claims: AccessClaims,
+        snapshot: &ModuleSnapshot,
+    ) -> Result<Verified> {
         let (tenant, user, session) = (claims.tenant_id, claims.sub, claims.sid);
         let (seen, row, permissions) = self.standing(cx, tenant, user, Some(session), snapshot).await?;
         let ends = at_seconds(claims.exp)?;
@@ -104,7 +109,12 @@ impl Iam {
     }
 
     /// A back-end calls back: it may do what the token says and the one it acts for may still do.
-    async fn verify_module(&self, cx: &Ctx, claims: ModuleClaims, snapshot: &ModuleSnapshot) -> Result<Verified> {
+    async fn verify_module(
+        &self,
+        cx: &Ctx,
+        claims: ModuleClaims,
+        snapshot: &ModuleSnapshot,
+    ) -> Result<Verified> {
         let tenant = claims.tenant_id;
         let slug = installed(snapshot, tenant, &claims.aud).ok_or_else(|| closed("module"))?;
         let user = claims.sub.parse::<UserId>().ok();
@@ -214,7 +224,8 @@ impl Iam {
     }
 
     fn log_foreign(&self, token: &Unverified<'_>) {
-        let claims: serde_json::Value = serde_json::from_slice(token.unverified_payload()).unwrap_or_default();
+        let claims: serde_json::Value =
+            serde_json::from_slice(token.unverified_payload()).unwrap_or_default();
         let issuer: String = claims["iss"].as_str().unwrap_or("?").chars().take(120).collect();
         tracing::info!(token_of = ?issuer, host_of = %self.issuer, "a token signed with an unknown key");
     }

@@ -149,9 +149,18 @@ mod tests {
     fn an_access_token_is_believed_within_its_quarter_of_an_hour() {
         assert_eq!(access(|_| ()), None);
         assert_eq!(access(|c| c["iat"] = json!(1_005)), None);
-        assert_eq!(access(|c| { c["iat"] = json!(100); c["exp"] = json!(1_000) }), Some(Slug::TokenExpired));
+        assert_eq!(
+            access(|c| {
+                c["iat"] = json!(100);
+                c["exp"] = json!(1_000)
+            }),
+            Some(Slug::TokenExpired)
+        );
         for wrong in [
-            access(|c| { c["iat"] = json!(1_006); c["exp"] = json!(1_906) }),
+            access(|c| {
+                c["iat"] = json!(1_006);
+                c["exp"] = json!(1_906)
+            }),
             access(|c| c["exp"] = json!(1_901)),
             access(|c| c["exp"] = json!(999)),
             access(|c| c["exp"] = json!(i64::MAX)),
@@ -159,7 +168,9 @@ mod tests {
             access(|c| c["iss"] = json!("http://other.localhost:8080")),
             access(|c| c["aud"] = json!(["platform-kernel"])),
             access(|c| c["sub"] = json!("ada")),
-            access(|c| { c.as_object_mut().unwrap().remove("sid"); }),
+            access(|c| {
+                c.as_object_mut().unwrap().remove("sid");
+            }),
             access(|c| c["aud"] = json!("@example/crm")),
         ] {
             assert_eq!(wrong, Some(Slug::Unauthorized));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kernel::{Actor, Ctx, Permissions, Result, Secret, TenantId, Timestamp, UserId};
+use kernel::{Actor, Ctx, Error, Permissions, Result, Secret, TenantId, Timestamp, UserId};
 use ports::{ModuleTokenRequest, Principal, TenantInfo};
 use serde_json::Value;
 use uuid::Uuid;
@@ -63,13 +63,27 @@ impl ports::Iam for Iam {
             sid,
             jti: Uuid::now_v7(),
             tenant_id,
-            permissions: request.permissions.into_iter().filter(|wanted| caller.permissions.allow(wanted)).collect(),
+            permissions: request
+                .permissions
+                .into_iter()
+                .filter(|wanted| caller.permissions.allow(wanted))
+                .collect(),
             iat: now.unix_seconds(),
             exp: now.plus(MODULE_TOKEN_LIFE).unix_seconds(),
             iss: self.issuer.to_string(),
             aud: request.name,
         };
         Ok(Secret::new(self.keys.ring(cx).await?.current().sign(&claims)?))
+    }
+
+    async fn sign(&self, cx: &Ctx, purpose: &'static str, claims: Value) -> Result<String> {
+        let Value::Object(mut claims) = claims else {
+            return Err(Error::internal(format!("only an object can be signed; {purpose:?} is none")));
+        };
+        claims.insert("iss".to_owned(), self.issuer.as_ref().into());
+        claims.insert("iat".to_owned(), cx.now().unix_seconds().into());
+        claims.insert("purpose".to_owned(), purpose.into());
+        self.keys.ring(cx).await?.current().state(&claims)
     }
 
     async fn jwks(&self, cx: &Ctx) -> Result<Arc<Value>> {

@@ -209,8 +209,13 @@ mod tests {
         let (user, tenant, role) = (UserId::new(), TenantId::new(), RoleId::new());
         assert_eq!(UserBlocked { user_id: user, tenant_id: tenant }.key(), user.to_string());
         assert_eq!(TenantBlocked { tenant_id: tenant }.key(), tenant.to_string());
-        let mut change =
-            RoleChanged { tenant_id: tenant, change: "updated", role_id: Some(role), user_id: None, roles: None };
+        let mut change = RoleChanged {
+            tenant_id: tenant,
+            change: "updated",
+            role_id: Some(role),
+            user_id: None,
+            roles: None,
+        };
         assert_eq!(change.key(), role.to_string());
         change.user_id = Some(user);
         assert_eq!(change.key(), user.to_string());

@@ -93,7 +93,11 @@ impl HashPool {
     ///
     /// # Errors
     /// `rate-limited` at once when the queue, or the part of it that the lane may use, is full.
-    pub async fn run<T: Send + 'static>(&self, lane: Lane, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let turn = self.turn(lane).await?;
         let done = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -136,10 +140,12 @@ impl Queue {
         if self.waiting >= options.places {
             return None;
         }
-        let at = self.sandboxes.iter().position(|sandbox| sandbox.name == lane.sandbox).unwrap_or_else(|| {
-            self.sandboxes.push_back(SandboxQueue { name: lane.sandbox.clone(), addresses: VecDeque::new() });
-            self.sandboxes.len() - 1
-        });
+        let at =
+            self.sandboxes.iter().position(|sandbox| sandbox.name == lane.sandbox).unwrap_or_else(|| {
+                self.sandboxes
+                    .push_back(SandboxQueue { name: lane.sandbox.clone(), addresses: VecDeque::new() });
+                self.sandboxes.len() - 1
+            });
         let addresses = &mut self.sandboxes[at].addresses;
         let at = addresses.iter().position(|one| one.address == lane.address).unwrap_or_else(|| {
             addresses.push_back(AddressQueue { address: lane.address, waiters: VecDeque::new() });
@@ -244,9 +250,16 @@ mod tests {
         let turn = pool.turn(lane("a", 1)).await.unwrap();
         let (told, heard) = mpsc::channel();
         for (at, (lane, name)) in [
-            (lane("a", 1), "a1 first"), (lane("a", 1), "a1 second"), (lane("a", 1), "a1 third"),
-            (lane("a", 2), "a2"), (lane("b", 1), "b1 first"), (lane("b", 1), "b1 second"),
-        ].into_iter().enumerate() {
+            (lane("a", 1), "a1 first"),
+            (lane("a", 1), "a1 second"),
+            (lane("a", 1), "a1 third"),
+            (lane("a", 2), "a2"),
+            (lane("b", 1), "b1 first"),
+            (lane("b", 1), "b1 second"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
             wait(&pool, lane, name, &told);
             until_waiting(&pool, at + 1).await;
         }

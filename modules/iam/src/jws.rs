@@ -23,6 +23,10 @@ const MOST_KEY_ID_BYTES: usize = 64;
 /// An uncompressed point of P-256: 4, x, y.
 const POINT_BYTES: usize = 65;
 const SIGNATURE_BYTES: usize = 64;
+/// The type of what is a credential.
+const TOKEN: &str = "JWT";
+/// The type of what is none.
+const STATEMENT: &str = "statement+jwt";
 
 /// Why a token is not believed; for the log, never for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +162,20 @@ impl SigningPair {
     /// # Errors
     /// `internal` when the token would be over 8 KB, or the machine gives no randomness.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String> {
-        let header = Header { alg: "ES256", typ: "JWT", kid: &self.public.kid };
+        self.sign_as(TOKEN, claims)
+    }
+
+    /// A statement of the sandbox about itself. Its type is another one than that of tokens, so that whatever it says it
+    /// is never taken for one (RFC 8725 §3.11).
+    ///
+    /// # Errors
+    /// As [`SigningPair::sign`].
+    pub fn state(&self, claims: &impl Serialize) -> Result<String> {
+        self.sign_as(STATEMENT, claims)
+    }
+
+    fn sign_as(&self, typ: &str, claims: &impl Serialize) -> Result<String> {
+        let header = Header { alg: "ES256", typ, kid: &self.public.kid };
         let header = serde_json::to_vec(&header).map_err(Error::internal)?;
         let claims = serde_json::to_vec(claims).map_err(Error::internal)?;
         let mut token = URL_SAFE_NO_PAD.encode(header);
@@ -200,7 +217,7 @@ impl<'a> Unverified<'a> {
         let header = decode(header)?;
         check_algorithm(&header)?;
         let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
-        if header.typ != "JWT" {
+        if header.typ != TOKEN {
             return Err(Refusal::Type);
         }
         if header.kid.is_empty() || header.kid.len() > MOST_KEY_ID_BYTES {

@@ -18,7 +18,8 @@ fn the_signature_of_the_standards_example_is_verified() {
     let key = VerifyingKey::from_point(&[&[4][..], &x, &y].concat()).unwrap();
     let message = "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290\
                    Ijp0cnVlfQ";
-    let signature = decode("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
+    let signature =
+        decode("DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
     assert_eq!(key.verify(message.as_bytes(), &signature), Ok(()));
     assert_eq!(key.verify(&message.as_bytes()[1..], &signature), Err(Refusal::Signature));
     // As a token it is refused: its header names neither type nor key.
@@ -63,7 +64,8 @@ fn attacks_on_the_header_are_refused() {
     let payload = r#"{"sub":"ada"}"#;
     let attack = |header: String| {
         let message = token(&header, payload, b"");
-        let signature = pair.pair.sign(&SystemRandom::new(), message.trim_end_matches('.').as_bytes()).unwrap();
+        let signature =
+            pair.pair.sign(&SystemRandom::new(), message.trim_end_matches('.').as_bytes()).unwrap();
         refusal(&token(&header, payload, signature.as_ref()), key)
     };
     assert_eq!(attack(format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{kid}"}}"#)), None);
@@ -76,12 +78,27 @@ fn attacks_on_the_header_are_refused() {
     assert_eq!(attack(format!(r#"{{"alg":"ES256","typ":"at+jwt","kid":"{kid}"}}"#)), Some(Refusal::Type));
     assert_eq!(attack(r#"{"alg":"ES256","typ":"JWT","kid":""}"#.to_owned()), Some(Refusal::UnknownKey));
     assert_eq!(attack(r#"{"alg":"ES256","typ":"JWT","kid":"other"}"#.to_owned()), Some(Refusal::UnknownKey));
-    for extra in [r#""crit":["b64"]"#, r#""b64":false"#, r#""jwk":{}"#, r#""jku":"https://x.example""#, r#""alg":"ES256""#]
-    {
+    for extra in [
+        r#""crit":["b64"]"#,
+        r#""b64":false"#,
+        r#""jwk":{}"#,
+        r#""jku":"https://x.example""#,
+        r#""alg":"ES256""#,
+    ] {
         let header = format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{kid}",{extra}}}"#);
         assert_eq!(attack(header), Some(Refusal::Malformed), "{extra}");
     }
     assert_eq!(attack("{".to_owned()), Some(Refusal::Malformed));
+}
+
+#[test]
+fn a_statement_is_never_a_token() {
+    let (pair, _) = SigningPair::generate().unwrap();
+    let statement = pair.state(&json!({ "aud": "platform-kernel" })).unwrap();
+    assert_eq!(refusal(&statement, pair.public()), Some(Refusal::Type));
+    let (message, signature) = statement.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    assert_eq!(pair.public().verify(message.as_bytes(), &signature), Ok(()));
 }
 
 #[test]

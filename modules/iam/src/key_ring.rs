@@ -53,7 +53,8 @@ struct Known {
 impl Known {
     fn verifies(&self, now: Timestamp, real_now: Timestamp) -> bool {
         self.retired.is_none_or(|(sandbox, real)| {
-            now <= sandbox.plus(ACCESS_TOKEN_LIFE + MARGIN) || real_now <= real.plus(MODULE_TOKEN_LIFE + MARGIN)
+            now <= sandbox.plus(ACCESS_TOKEN_LIFE + MARGIN)
+                || real_now <= real.plus(MODULE_TOKEN_LIFE + MARGIN)
         })
     }
 }

@@ -104,7 +104,8 @@ impl Iam {
             Ok(snapshot) => {
                 let stale = self.last_modules().version != snapshot.version;
                 if stale {
-                    *self.last_modules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
+                    *self.last_modules.write().unwrap_or_else(PoisonError::into_inner) =
+                        Arc::clone(&snapshot);
                 }
                 snapshot
             }

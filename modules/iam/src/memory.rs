@@ -106,8 +106,16 @@ impl Memory {
                 .time_to_idle(IDLE)
                 .eviction_policy(lru())
                 .build(),
-            members: Cache::builder().max_capacity(MOST_MEMBERS).time_to_idle(IDLE).eviction_policy(lru()).build(),
-            tenants: Cache::builder().max_capacity(MOST_TENANTS).time_to_idle(IDLE).eviction_policy(lru()).build(),
+            members: Cache::builder()
+                .max_capacity(MOST_MEMBERS)
+                .time_to_idle(IDLE)
+                .eviction_policy(lru())
+                .build(),
+            tenants: Cache::builder()
+                .max_capacity(MOST_TENANTS)
+                .time_to_idle(IDLE)
+                .eviction_policy(lru())
+                .build(),
             tenant_changes: AtomicU64::new(0),
         }
     }
@@ -135,7 +143,13 @@ impl Memory {
     }
 
     /// Remembers what a member may do.
-    pub fn keep_permissions(&self, tenant: TenantId, user: UserId, seen: Seen, permissions: Arc<Permissions>) {
+    pub fn keep_permissions(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        seen: Seen,
+        permissions: Arc<Permissions>,
+    ) {
         self.members.insert((tenant, user), (seen, permissions));
     }
 
@@ -189,7 +203,9 @@ mod tests {
         let session = SessionId::new();
         let seen = memory.generations.look([Subject::Session(session)], 1);
         let soon = Timestamp::real().plus(Duration::from_secs(60));
-        for (digest, ends) in [([1; 32], Ends::Never), ([2; 32], Ends::At(soon)), ([3; 32], Ends::AtReal(soon))] {
+        for (digest, ends) in
+            [([1; 32], Ends::Never), ([2; 32], Ends::At(soon)), ([3; 32], Ends::AtReal(soon))]
+        {
             memory.keep_credential(digest, verified(ends, seen));
             assert!(memory.credential(&cx, &digest, 1).is_some());
             assert!(memory.credential(&cx, &digest, 2).is_none(), "a module was installed");

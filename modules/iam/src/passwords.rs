@@ -32,7 +32,8 @@ impl HashCost {
 
     fn argon2(self) -> Result<Argon2<'static>> {
         let (memory, passes, lanes) = self.figures();
-        let params = Params::new(memory, passes, lanes, None).map_err(|why| Error::internal(why.to_string()))?;
+        let params =
+            Params::new(memory, passes, lanes, None).map_err(|why| Error::internal(why.to_string()))?;
         Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
     }
 
@@ -125,7 +126,9 @@ mod tests {
         let kept = sandbox.hash(&cx(), &password).await.unwrap();
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
         assert!(production.verify(&cx(), &password, Some(kept.clone())).await.unwrap());
-        assert!(!sandbox.verify(&cx(), &Secret::new("tandem-gravel-42-ow"), Some(kept.clone())).await.unwrap());
+        assert!(
+            !sandbox.verify(&cx(), &Secret::new("tandem-gravel-42-ow"), Some(kept.clone())).await.unwrap()
+        );
         assert!(!sandbox.verify(&cx(), &Secret::new("x".repeat(200)), Some(kept)).await.unwrap());
         assert!(sandbox.verify(&cx(), &password, Some("no hash".into())).await.is_err());
         assert!(hash(HashCost::Production, "x", &[1; 16]).unwrap().contains("m=65536,t=3,p=4"));

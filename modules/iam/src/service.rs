@@ -21,6 +21,9 @@ use kernel::{Actor, Ctx, Error, Result, SessionId, Slug, UserId};
 fn person(cx: &Ctx) -> Result<(UserId, SessionId)> {
     match cx.actor() {
         Actor::User { id, session, .. } => Ok((*id, *session)),
-        _ => Err(Error::new(Slug::Forbidden, "Only a person who is signed in can do this, not a key or module.")),
+        _ => Err(Error::new(
+            Slug::Forbidden,
+            "Only a person who is signed in can do this, not a key or module.",
+        )),
     }
 }

@@ -8,11 +8,11 @@ use std::{
 use fabric::postgres::{Audit, Reason};
 use futures::future::BoxFuture;
 use kernel::{Ctx, Result, Timestamp};
-use ports::{OnFailure, Task};
+use ports::{OnFailure, Task, When};
 
 use crate::{
     Iam,
-    events::{TenantPurged, Tell as _},
+    events::{Tell as _, TenantPurged},
     generations::Subject,
     key_ring,
     model::KEPT_AFTER_DELETION,
@@ -26,7 +26,9 @@ pub(crate) fn all(iam: &Weak<Iam>) -> Vec<Task> {
     let hour = Duration::from_secs(3600);
     vec![
         task("iam.end-sessions", hour, iam, |iam, cx| Box::pin(async move { iam.clear_sessions(&cx).await })),
-        task("iam.purge-deleted", 24 * hour, iam, |iam, cx| Box::pin(async move { iam.purge_deleted(&cx).await })),
+        task("iam.purge-deleted", 24 * hour, iam, |iam, cx| {
+            Box::pin(async move { iam.purge_deleted(&cx).await })
+        }),
     ]
 }
 
@@ -40,6 +42,7 @@ fn task(
     Task {
         name,
         every,
+        when: When::Always,
         on_failure: OnFailure::Log,
         run: Arc::new(move |cx| match iam.upgrade() {
             Some(iam) => work(iam, cx),
@@ -75,7 +78,9 @@ impl Iam {
     /// What the database says.
     pub async fn purge_deleted(&self, cx: &Ctx) -> Result<()> {
         let back = i64::try_from(KEPT_AFTER_DELETION.as_micros()).unwrap_or(i64::MAX);
-        let Some(before) = Timestamp::from_micros(cx.now().micros().saturating_sub(back)) else { return Ok(()) };
+        let Some(before) = Timestamp::from_micros(cx.now().micros().saturating_sub(back)) else {
+            return Ok(());
+        };
         for _ in 0..MOST_ROUNDS {
             let members = self.purge_members(cx, before).await?;
             let tenants = self.purge_tenants(cx, before).await?;

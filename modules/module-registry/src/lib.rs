@@ -15,6 +15,7 @@ mod store;
 mod tasks;
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -28,7 +29,7 @@ use ports::{
 };
 use tokio::sync::Semaphore;
 
-pub use http::wire;
+pub use http::{plan, wire};
 pub use service::Bundle;
 
 use snapshot::Snapshots;
@@ -55,6 +56,8 @@ pub struct ModuleRegistryDeps {
     pub cursor: CursorKey,
     /// How long registering a module may take (`MODULE_INSTALL_TIMEOUT_SEC`).
     pub install_timeout: Duration,
+    /// Where back-ends that the process runs itself really are, by module name.
+    pub backends: BTreeMap<String, String>,
 }
 
 /// Modules whose SQL is looked at at the same time; others wait.
@@ -63,13 +66,13 @@ const CHECKERS: usize = 2;
 impl ModuleRegistry {
     /// The service; nothing is opened or started.
     pub fn create(deps: ModuleRegistryDeps) -> Arc<Self> {
-        let ModuleRegistryDeps { db, schemas, cursor, install_timeout } = deps;
+        let ModuleRegistryDeps { db, schemas, cursor, install_timeout, backends } = deps;
         Arc::new_cyclic(|this| Self {
             db,
             schemas,
             cursor,
             install_timeout,
-            snapshots: Snapshots::default(),
+            snapshots: Snapshots::new(backends),
             checkers: Semaphore::new(CHECKERS),
             this: this.clone(),
         })

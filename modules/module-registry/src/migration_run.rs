@@ -72,7 +72,8 @@ pub(crate) async fn run(schemas: Schemas, run: Run) -> Result<(), Stopped> {
 }
 
 async fn run_here(schemas: &Schemas, run: &Run) -> Result<(), Stopped> {
-    let mut module = connect(schemas, &run.slug).await.map_err(|error| Stopped { error, uncertain: false })?;
+    let mut module =
+        connect(schemas, &run.slug).await.map_err(|error| Stopped { error, uncertain: false })?;
     let mut committing = false;
     let done = tokio::time::timeout_at(
         (run.until + GRACE).into(),
@@ -109,7 +110,10 @@ fn no_login(error: ClusterError) -> Error {
 }
 
 fn late() -> Error {
-    Error::new(Slug::DeadlineExceeded, "The migrations took longer than MODULE_INSTALL_TIMEOUT_SEC allows; nothing was changed.")
+    Error::new(
+        Slug::DeadlineExceeded,
+        "The migrations took longer than MODULE_INSTALL_TIMEOUT_SEC allows; nothing was changed.",
+    )
 }
 
 async fn work(connection: &mut PgConnection, run: &Run, committing: &mut bool) -> Result<(), Error> {
@@ -157,7 +161,11 @@ async fn work(connection: &mut PgConnection, run: &Run, committing: &mut bool) -
         .map_err(ours)?;
     if !faults.is_empty() {
         let field = |(relation, fault): (String, String)| {
-            FieldError::new(format!("module_{slug}.{relation}"), FieldCode::NotAllowed, format!("{relation} {fault}."))
+            FieldError::new(
+                format!("module_{slug}.{relation}"),
+                FieldCode::NotAllowed,
+                format!("{relation} {fault}."),
+            )
         };
         return Err(rejected(faults.into_iter().map(field).collect()));
     }
@@ -217,7 +225,10 @@ fn circumstance(error: &sqlx::Error) -> Option<Error> {
             "The module's tables are in use, or were changed at the same moment; nothing was changed. Try again.",
         )),
         Some(code) if code.starts_with("53") || code.starts_with("57") || code.starts_with("08") => {
-            Some(Error::new(Slug::DependencyUnavailable, "The database does not answer just now; nothing was changed."))
+            Some(Error::new(
+                Slug::DependencyUnavailable,
+                "The database does not answer just now; nothing was changed.",
+            ))
         }
         Some(_) => None,
         None => Some(Error::new(Slug::DependencyUnavailable, "The database does not answer just now.")),
@@ -231,7 +242,11 @@ fn theirs(file: &str, statement: &Statement, error: &sqlx::Error) -> Error {
     }
     let postgres = error.as_database_error().and_then(|db| db.try_downcast_ref::<PgDatabaseError>());
     let line = line_of(statement, postgres.and_then(position));
-    rejected(vec![FieldError::new(format!("{file}:{line}"), FieldCode::InvalidFormat, words(error, postgres))])
+    rejected(vec![FieldError::new(
+        format!("{file}:{line}"),
+        FieldCode::InvalidFormat,
+        words(error, postgres),
+    )])
 }
 
 /// A step of the platform failed on what the module made.
@@ -260,7 +275,8 @@ fn position(postgres: &PgDatabaseError) -> Option<usize> {
 
 /// The line in the file: that of the statement, or of the place in it that Postgres names (in characters, from 1).
 fn line_of(statement: &Statement, at: Option<usize>) -> u32 {
-    let breaks = statement.text.chars().take(at.unwrap_or(1).saturating_sub(1)).filter(|c| *c == '\n').count();
+    let breaks =
+        statement.text.chars().take(at.unwrap_or(1).saturating_sub(1)).filter(|c| *c == '\n').count();
     statement.line.saturating_add(u32::try_from(breaks).unwrap_or(0))
 }
 

@@ -60,7 +60,9 @@ pub fn resolve(candidate: &Manifest, registered: &[Neighbour]) -> Result<(), Err
         }
     }
     match circle(candidate, &others) {
-        Some(chain) => Err(clash(format!("{}: these modules need each other in a circle.", chain.join(" → ")))),
+        Some(chain) => {
+            Err(clash(format!("{}: these modules need each other in a circle.", chain.join(" → "))))
+        }
         None => Ok(()),
     }
 }
@@ -70,7 +72,9 @@ fn clash(detail: String) -> Error {
 }
 
 fn fits(range: &str, version: &str) -> bool {
-    manifest::range(range).zip(Version::parse(version).ok()).is_some_and(|(range, version)| range.matches(&version))
+    manifest::range(range)
+        .zip(Version::parse(version).ok())
+        .is_some_and(|(range, version)| range.matches(&version))
 }
 
 /// The way from the candidate back to itself, if there is one. Each module is visited once.
@@ -155,7 +159,9 @@ pub fn new_migrations<'a>(
         if migration.version < newest {
             fault(
                 &migration.file,
-                format!("is new but comes before migration {newest}, which was run: give it a number above {newest}"),
+                format!(
+                    "is new but comes before migration {newest}, which was run: give it a number above {newest}"
+                ),
             );
         }
         fresh.push(migration);
@@ -179,10 +185,15 @@ pub fn models_are_tables(manifest: &Manifest, tables: &[TableModel]) -> Result<(
         };
         for (list, columns) in [("hidden", &model.hidden), ("readOnly", &model.read_only)] {
             for (place, column) in columns.iter().enumerate() {
-                let there = AUTOMATIC.contains(&column.as_str()) || table.columns.iter().any(|c| c.name == *column);
+                let there =
+                    AUTOMATIC.contains(&column.as_str()) || table.columns.iter().any(|c| c.name == *column);
                 if !there {
                     let message = format!("the table {} has no column {column}", model.name);
-                    faults.push(FieldError::new(format!("{at}/{list}/{place}"), FieldCode::NotAllowed, message));
+                    faults.push(FieldError::new(
+                        format!("{at}/{list}/{place}"),
+                        FieldCode::NotAllowed,
+                        message,
+                    ));
                 }
             }
         }
@@ -197,7 +208,9 @@ pub fn rejected(faults: Vec<FieldError>) -> Error {
         [one, rest @ ..] => format!("{}: {} (and {} more)", one.field, one.message, rest.len()),
         [] => "The module breaks a rule.".to_owned(),
     };
-    Error::new(Slug::ModuleRejected, "The module was refused; nothing was changed.").for_author(detail).with_fields(faults)
+    Error::new(Slug::ModuleRejected, "The module was refused; nothing was changed.")
+        .for_author(detail)
+        .with_fields(faults)
 }
 
 /// Violations of the SQL rules as field errors, `file:line`.

@@ -30,7 +30,8 @@ fn a_module_that_is_needed_must_be_there_in_a_version_that_fits() {
 
 #[test]
 fn an_update_may_not_leave_behind_those_who_need_the_module() {
-    let registered = [neighbour("@a/base", "1.0.0", &[]), neighbour("@a/shop", "1.0.0", &[("@a/base", "^1")])];
+    let registered =
+        [neighbour("@a/base", "1.0.0", &[]), neighbour("@a/shop", "1.0.0", &[("@a/base", "^1")])];
     assert!(refusal(&manifest("@a/base", "2.0.0", &[]), &registered).contains("this would be 2.0.0"));
     assert!(resolve(&manifest("@a/base", "1.5.0", &[]), &registered).is_ok());
     assert_eq!(dependents("@a/base", &registered), ["@a/shop"]);
@@ -51,7 +52,9 @@ fn files(texts: &[(&str, &str)]) -> Vec<(String, String)> {
     texts
         .iter()
         .map(|(file, table)| {
-            let sql = format!("-- +goose Up\ncreate table {table} (id uuid primary key, tenant_id uuid not null);\n");
+            let sql = format!(
+                "-- +goose Up\ncreate table {table} (id uuid primary key, tenant_id uuid not null);\n"
+            );
             ((*file).to_owned(), sql)
         })
         .collect()
@@ -120,7 +123,13 @@ fn a_key_reads_back_and_others_are_no_keys() {
     let key = KeyText::new([1; 6], [2; 32]);
     let read = KeyText::parse(&key.text).unwrap();
     assert_eq!((read.prefix.as_str(), read.hash()), ("010101010101", key.hash()));
-    for bad in ["", "mk_", "mk_x_y", "pk_010101010101_AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI", "mk_010101010101_short"] {
+    for bad in [
+        "",
+        "mk_",
+        "mk_x_y",
+        "pk_010101010101_AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI",
+        "mk_010101010101_short",
+    ] {
         assert!(KeyText::parse(&Secret::new(bad)).is_none(), "{bad}");
     }
 }

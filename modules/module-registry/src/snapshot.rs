@@ -42,6 +42,8 @@ pub(crate) struct Snapshots {
     asking: tokio::sync::Mutex<()>,
     /// Changes that were committed by this process.
     changes: AtomicU64,
+    /// Where back-ends that the process runs itself really are, by module name.
+    backends: BTreeMap<String, String>,
 }
 
 #[derive(Clone)]
@@ -56,6 +58,12 @@ struct Present {
 const FRESH: Duration = Duration::from_secs(1);
 
 impl Snapshots {
+    /// Nothing is known yet. `backends` says where back-ends that the process runs itself really are, by module name: it
+    /// counts for a module whose address is still the one of its manifest.
+    pub fn new(backends: BTreeMap<String, String>) -> Self {
+        Self { backends, ..Self::default() }
+    }
+
     /// The snapshot. Without a database to ask, what was known last.
     ///
     /// # Errors
@@ -117,15 +125,18 @@ impl Snapshots {
         {
             return Ok(Arc::clone(&known.loaded));
         }
-        modules::snapshot(&db).await.map(|row| Arc::new(loaded(row)))
+        modules::snapshot(&db).await.map(|row| Arc::new(loaded(row, &self.backends)))
     }
 }
 
-fn loaded(row: SnapshotRow) -> Loaded {
+fn loaded(row: SnapshotRow, backends: &BTreeMap<String, String>) -> Loaded {
     let mut public = ModuleSnapshot { version: row.version, ..ModuleSnapshot::default() };
     let mut manifests = BTreeMap::new();
     for module in row.modules.0 {
-        let Some(info) = model::info(&module.manifest, module.backend_url.as_deref(), module.revision) else {
+        let declared = module.manifest.backend.as_ref().map(|backend| backend.url.as_str());
+        let own = backends.get(&module.manifest.name).filter(|_| module.backend_url.as_deref() == declared);
+        let address = own.map(String::as_str).or(module.backend_url.as_deref());
+        let Some(info) = model::info(&module.manifest, address, module.revision) else {
             tracing::error!(slug = module.slug, "a registered module has an unusable name and is left out");
             continue;
         };
@@ -169,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_shows_where_the_back_end_is_and_which_tables_have_an_api() {
-        let loaded = loaded(row(3));
+        let loaded = loaded(row(3), &BTreeMap::new());
         let crm = &loaded.public.modules[&"crm".parse::<ModuleSlug>().unwrap()];
         assert_eq!(crm.backend.as_ref().unwrap().url, "http://127.0.0.1:1");
         assert_eq!(crm.models.keys().collect::<Vec<_>>(), ["deals"]);
@@ -181,7 +192,7 @@ mod tests {
     #[test]
     fn a_change_makes_the_next_answer_come_from_the_database() {
         let snapshots = Snapshots::default();
-        let present = Present { loaded: Arc::new(loaded(row(1))), checked: Instant::now(), changes: 0 };
+        let present = Present { loaded: Arc::new(loaded(row(1), &BTreeMap::new())), checked: Instant::now(), changes: 0 };
         assert!(snapshots.is_fresh(&present));
         snapshots.forget();
         assert!(!snapshots.is_fresh(&present));

@@ -110,7 +110,7 @@ impl Consumer {
                 () = stop.cancelled() => break,
                 Some(outcome) = work.running.join_next() => work.note(outcome),
                 () = ear.heard() => work.look_at = Instant::now(),
-                () = tokio::time::sleep_until(work.look_at.into()), if work.in_hand < MOST_IN_HAND => {}
+                () = tokio::time::sleep_until(work.look_at.into()), if work.wants_more() => {}
             }
         }
         work.end(self.name).await;
@@ -141,7 +141,7 @@ impl Work {
             self.note(outcome);
         }
         self.settle().await?;
-        while self.in_hand < MOST_IN_HAND && self.look_at <= Instant::now() {
+        while self.wants_more() && self.look_at <= Instant::now() {
             let taken_at = Instant::now();
             let pulled =
                 self.subscriptions.pull(&self.contexts.own(), self.id, MOST_IN_HAND - self.in_hand).await?;
@@ -159,6 +159,11 @@ impl Work {
         }
         self.begin();
         Ok(())
+    }
+
+    /// There is room, and soon nothing left to begin. A pull for every event that ends would cost more than it brings.
+    fn wants_more(&self) -> bool {
+        self.in_hand < MOST_IN_HAND && self.lanes.len() < self.at_once
     }
 
     fn begin(&mut self) {

@@ -14,6 +14,9 @@ pub struct PostgresLog {
 
 /// One call passes over a bounded number of rows; this many are made for one batch.
 const MOST_STEPS: usize = 50;
+/// Rows that a call looks at: the first, and later ones.
+const LOOK_FIRST: i32 = 500;
+const LOOK_LAST: i32 = 8000;
 /// Most events of one batch.
 const MOST_EVENTS: usize = 1000;
 
@@ -33,18 +36,18 @@ impl PostgresLog {
         Self { db, news }
     }
 
-    async fn step(&self, cx: &Ctx, read: Read<'_>, from: &Cursor) -> Result<Vec<LogRow>> {
+    async fn step(&self, cx: &Ctx, read: Read<'_>, from: &Cursor, look: i32) -> Result<Vec<LogRow>> {
         let (topics, partitions, positions) = from.columns();
         let query = match read.tenant {
             Some(tenant) => self.db.tenant(&cx.within(tenant))?.query(crate::sql!(
                 "select e.topic, e.partition, e.place, e.at_head, e.id, e.tenant_id, e.key, e.type, e.source, \
                         e.schema_version, e.data, e.trace_id, e.at \
-                 from kernel.next_events($1, $2, $3, $4, $5, $6) e"
+                 from kernel.next_events($1, $2, $3, $4, $5, $6, $7) e"
             )),
             None => self.db.system(cx, Reason::Events).query(crate::sql!(
                 "select e.topic, e.partition, e.place, e.at_head, e.id, e.tenant_id, e.key, e.type, e.source, \
                         e.schema_version, e.data, e.trace_id, e.at \
-                 from kernel.next_events(null, $1, $2, $3, $4, $5) e"
+                 from kernel.next_events(null, $1, $2, $3, $4, $5, $6) e"
             )),
         };
         let most = i32::try_from(read.most.clamp(1, MOST_EVENTS)).unwrap_or(1);
@@ -71,8 +74,11 @@ impl PostgresLog {
 impl EventLog for PostgresLog {
     async fn read(&self, cx: &Ctx, read: Read<'_>) -> Result<Batch> {
         let mut batch = Batch { events: Vec::new(), next: read.from.clone(), more: false };
+        let mut look = LOOK_FIRST;
         for _ in 0..MOST_STEPS {
-            let rows = self.step(cx, read, &batch.next).await?;
+            let rows = self.step(cx, read, &batch.next, look).await?;
+            // Where little is wanted, further and further at a time.
+            look = (look * 2).min(LOOK_LAST);
             batch.more = rows.iter().any(|row| row.at_head == Some(false));
             for row in rows {
                 match row.event.event()? {

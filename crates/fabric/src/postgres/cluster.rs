@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use kernel::SandboxName;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, Semaphore};
@@ -356,18 +357,19 @@ impl Cluster {
 
     /// Runs statements of our own making; names in them are quoted by this file.
     async fn run(&self, statements: &str) -> Result<(), ClusterError> {
-        self.with_connection(async |connection| {
-            sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await.map(|_| ())
+        self.with_connection(|connection| {
+            let sent = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection);
+            Box::pin(async { sent.await.map(|_| ()) })
         })
         .await
     }
 
     async fn ask<R>(&self, question: &str) -> Result<R, ClusterError>
     where
-        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin,
+        R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin + 'static,
     {
-        self.with_connection(async |connection| {
-            sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(connection).await
+        self.with_connection(|connection| {
+            Box::pin(sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(connection))
         })
         .await
     }
@@ -375,7 +377,7 @@ impl Cluster {
     /// Works on an idle connection, or on a new one if there is none or it has died.
     async fn with_connection<T>(
         &self,
-        work: impl AsyncFn(&mut PgConnection) -> Result<T, sqlx::Error>,
+        work: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
     ) -> Result<T, ClusterError> {
         let _place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
         let idle = self.idle.lock().await.pop();

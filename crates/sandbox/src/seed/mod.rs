@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs};
 
 use fabric::crypto::sha256;
-use iam::{SeedTenant, SeedUser};
-use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId};
+use iam::{SeedTenant, SeedUser, TenantKind};
+use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,10 +29,10 @@ pub struct Seed {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Tenant {
-    slug: String,
+    slug: TenantSlug,
     name: String,
-    kind: String,
-    parent: Option<String>,
+    kind: TenantKind,
+    parent: Option<TenantSlug>,
     id: Option<TenantId>,
 }
 
@@ -45,8 +45,8 @@ struct User {
     #[serde(default)]
     verified: bool,
     /// Tenant → role.
-    memberships: BTreeMap<String, String>,
-    last_tenant: Option<String>,
+    memberships: BTreeMap<TenantSlug, String>,
+    last_tenant: Option<TenantSlug>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -55,13 +55,13 @@ struct Module {
     /// A module that the binary carries.
     builtin: String,
     #[serde(default)]
-    installed_for: Vec<String>,
+    installed_for: Vec<TenantSlug>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Records {
-    tenant: String,
+    tenant: TenantSlug,
     module: String,
     model: String,
     /// Columns; `ref` names a row so that others can point to it with `{ref: name}`.
@@ -155,7 +155,7 @@ impl Seed {
         let refused = |what: String| move |source| SeedError::Refused { what, source };
         let cx = cell.cx("sandbox");
         let services = cell.services();
-        let mut tenants: BTreeMap<&str, TenantId> = BTreeMap::new();
+        let mut tenants: BTreeMap<&TenantSlug, TenantId> = BTreeMap::new();
         for tenant in &self.tenants {
             let id = services
                 .iam
@@ -207,7 +207,7 @@ impl Seed {
         cell: &Cell,
         cx: &Ctx,
         module: &Module,
-        tenants: &BTreeMap<&str, TenantId>,
+        tenants: &BTreeMap<&TenantSlug, TenantId>,
     ) -> Result<(), SeedError> {
         let what = format!("module {}", module.builtin);
         let refused = |source| SeedError::Refused { what: what.clone(), source };
@@ -215,7 +215,8 @@ impl Seed {
             return Err(SeedError::Unknown(format!("{what}: this program carries only {}", crm_example::NAME)));
         }
         let registry = &cell.services().modules;
-        registry.register_builtin(cx, crm_example::MANIFEST, crm_example::MIGRATIONS).await.map_err(refused)?;
+        let files = crm_example::MIGRATIONS.iter().map(|(file, sql)| ((*file).to_owned(), (*sql).to_owned())).collect();
+        registry.register_builtin(cx, crm_example::MANIFEST, files, None).await.map_err(refused)?;
         for slug in &module.installed_for {
             let tenant = named(tenants, slug)?;
             registry.install_for(&cx.within(tenant), crm_example::SLUG).await.map_err(refused)?;
@@ -227,7 +228,7 @@ impl Seed {
         &self,
         cell: &Cell,
         cx: &Ctx,
-        tenants: &BTreeMap<&str, TenantId>,
+        tenants: &BTreeMap<&TenantSlug, TenantId>,
     ) -> Result<usize, SeedError> {
         let mut planted = 0;
         let mut references: BTreeMap<String, Value> = BTreeMap::new();
@@ -273,7 +274,7 @@ impl Seed {
     }
 }
 
-fn named(tenants: &BTreeMap<&str, TenantId>, slug: &str) -> Result<TenantId, SeedError> {
+fn named(tenants: &BTreeMap<&TenantSlug, TenantId>, slug: &TenantSlug) -> Result<TenantId, SeedError> {
     tenants.get(slug).copied().ok_or_else(|| SeedError::Unknown(format!("the seed names no tenant {slug}")))
 }
 
@@ -287,7 +288,7 @@ mod tests {
         assert_eq!(demo.tenants.len(), 3);
         let contacts = demo.records.iter().find(|set| set.model == "contacts").unwrap();
         assert_eq!(contacts.rows.len(), 200);
-        let corp = demo.tenants.iter().find(|tenant| tenant.slug == "sandbox-corp").unwrap();
+        let corp = demo.tenants.iter().find(|tenant| tenant.slug.as_str() == "sandbox-corp").unwrap();
         assert_eq!(corp.id.unwrap().to_string(), "00000000-0000-7000-0000-000000000001");
     }
 

@@ -17,7 +17,7 @@ impl EventBus {
     /// Events that failed too often, the latest first.
     ///
     /// Errors: invalid-cursor.
-    pub async fn dead_letters(&self, cx: &Ctx, query: &DeadLettersQuery) -> Result<Page<DeadLetterOut>> {
+    pub(crate) async fn dead_letters(&self, cx: &Ctx, query: &DeadLettersQuery) -> Result<Page<DeadLetterOut>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let whose = Whose { module: only_of(cx), subscription: query.subscription_id };
@@ -33,14 +33,14 @@ impl EventBus {
     /// One of them.
     ///
     /// Errors: not-found.
-    pub async fn dead_letter(&self, cx: &Ctx, id: DeadLetterId) -> Result<DeadLetterOut> {
+    pub(crate) async fn dead_letter(&self, cx: &Ctx, id: DeadLetterId) -> Result<DeadLetterOut> {
         self.dead_letters.get(cx, id, only_of(cx)).await.map(DeadLetterOut::from)
     }
 
     /// Puts one back for delivery.
     ///
     /// Errors: not-found.
-    pub async fn retry(&self, cx: &Ctx, id: DeadLetterId) -> Result<RetriedOut> {
+    pub(crate) async fn retry(&self, cx: &Ctx, id: DeadLetterId) -> Result<RetriedOut> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let event = self.dead_letters.retry(&mut tx, id, only_of(cx)).await?;
         let out = RetriedOut::queued(event);
@@ -49,7 +49,7 @@ impl EventBus {
     }
 
     /// Puts up to a thousand back, the oldest first.
-    pub async fn replay_all(&self, cx: &Ctx, wish: ReplayAllIn) -> Result<ReplayedOut> {
+    pub(crate) async fn replay_all(&self, cx: &Ctx, wish: ReplayAllIn) -> Result<ReplayedOut> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         if let Some(id) = wish.subscription_id {
             self.subscriptions.found(&mut tx, id, only_of(cx)).await?;
@@ -65,7 +65,7 @@ impl EventBus {
     /// Gives one up for good.
     ///
     /// Errors: not-found.
-    pub async fn discard(&self, cx: &Ctx, id: DeadLetterId) -> Result<()> {
+    pub(crate) async fn discard(&self, cx: &Ctx, id: DeadLetterId) -> Result<()> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let event = self.dead_letters.delete(&mut tx, id, only_of(cx)).await?;
         tx.audit(Audit::new("event.dead_letter.deleted", ENTITY, id).description(format!("event {event}")))?;

@@ -29,7 +29,7 @@ impl EventBus {
     /// Publishes one event.
     ///
     /// Errors: validation-error, event-not-declared, payload-too-large.
-    pub async fn publish(&self, cx: &Ctx, event: PublishIn) -> Result<PublishedOut> {
+    pub(crate) async fn publish(&self, cx: &Ctx, event: PublishIn) -> Result<PublishedOut> {
         let drafts = self.drafts(cx, vec![(String::new(), event)]).await?;
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let mut published = self.queue(&mut tx, drafts).await?;
@@ -41,7 +41,7 @@ impl EventBus {
     /// Publishes up to 500 events, all or none, in the order given.
     ///
     /// Errors: as [`EventBus::publish`].
-    pub async fn publish_batch(&self, cx: &Ctx, events: Vec<PublishIn>) -> Result<PublishedBatchOut> {
+    pub(crate) async fn publish_batch(&self, cx: &Ctx, events: Vec<PublishIn>) -> Result<PublishedBatchOut> {
         if events.is_empty() {
             return Err(Error::field("/events", FieldCode::TooShort, "takes at least one event"));
         }

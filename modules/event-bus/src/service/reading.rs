@@ -20,7 +20,7 @@ const ALL_SCHEMAS: usize = 2000;
 
 impl EventBus {
     /// The topics that exist for the tenant: the kernel's, and one of each installed module.
-    pub async fn topics(&self, cx: &Ctx) -> Result<Page<TopicOut>> {
+    pub(crate) async fn topics(&self, cx: &Ctx) -> Result<Page<TopicOut>> {
         let tenant = cx.tenant()?;
         let modules = self.modules.snapshot(cx).await?;
         let kernels =
@@ -35,7 +35,7 @@ impl EventBus {
     /// The schemas of a topic's types.
     ///
     /// Errors: not-found.
-    pub async fn topic_schema(&self, cx: &Ctx, topic: String) -> Result<TopicSchemaOut> {
+    pub(crate) async fn topic_schema(&self, cx: &Ctx, topic: String) -> Result<TopicSchemaOut> {
         self.existing(cx, &topic).await?;
         let rows = store::list(&self.db, cx, None, Some(&topic), None, ALL_SCHEMAS).await?;
         Ok(TopicSchemaOut { topic, schemas: rows.into_iter().map(SchemaOut::from).collect() })
@@ -44,7 +44,7 @@ impl EventBus {
     /// How a topic is set up.
     ///
     /// Errors: not-found.
-    pub async fn topic_config(&self, cx: &Ctx, topic: String) -> Result<TopicConfigOut> {
+    pub(crate) async fn topic_config(&self, cx: &Ctx, topic: String) -> Result<TopicConfigOut> {
         let modules = self.existing(cx, &topic).await?;
         let owner = model::owner(cx.tenant()?, &modules, &topic).unwrap_or("kernel").to_owned();
         Ok(TopicConfigOut {
@@ -69,7 +69,7 @@ impl EventBus {
     /// where what comes later will be found.
     ///
     /// Errors: not-found, event-not-declared (a module that declares none of it), invalid-cursor.
-    pub async fn messages(&self, cx: &Ctx, topic: &str, query: &MessagesQuery) -> Result<Page<DomainEvent>> {
+    pub(crate) async fn messages(&self, cx: &Ctx, topic: &str, query: &MessagesQuery) -> Result<Page<DomainEvent>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant()?;
         let modules = self.modules.snapshot(cx).await?;

@@ -14,7 +14,7 @@ impl EventBus {
     ///
     /// Errors: validation-error (also for what would break readers), event-not-declared, already-exists,
     /// limit-exceeded.
-    pub async fn register_schema(&self, cx: &Ctx, new: SchemaIn) -> Result<SchemaOut> {
+    pub(crate) async fn register_schema(&self, cx: &Ctx, new: SchemaIn) -> Result<SchemaOut> {
         model::check_type("", &new.kind)?;
         let version = model::version("/version", &new.version)?;
         let modules = self.modules.snapshot(cx).await?;
@@ -41,7 +41,7 @@ impl EventBus {
     /// The tenant's schemas by type and version.
     ///
     /// Errors: invalid-cursor.
-    pub async fn list_schemas(&self, cx: &Ctx, query: &SchemasQuery) -> Result<Page<SchemaOut>> {
+    pub(crate) async fn list_schemas(&self, cx: &Ctx, query: &SchemasQuery) -> Result<Page<SchemaOut>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let kind = query.kind.as_deref();

@@ -27,7 +27,7 @@ impl EventBus {
     /// Makes a subscription.
     ///
     /// Errors: validation-error, event-not-declared, already-exists, limit-exceeded.
-    pub async fn subscribe(&self, cx: &Ctx, wish: SubscriptionIn) -> Result<SubscriptionOut> {
+    pub(crate) async fn subscribe(&self, cx: &Ctx, wish: SubscriptionIn) -> Result<SubscriptionOut> {
         let new = checked(cx, wish)?;
         let modules = self.modules.snapshot(cx).await?;
         model::may_hear(cx.actor(), cx.tenant()?, &modules, &new.patterns)?;
@@ -38,7 +38,7 @@ impl EventBus {
     }
 
     /// The tenant's subscriptions; a module's own.
-    pub async fn subscriptions(&self, cx: &Ctx, query: &SubscriptionsQuery) -> Result<Page<SubscriptionOut>> {
+    pub(crate) async fn subscriptions(&self, cx: &Ctx, query: &SubscriptionsQuery) -> Result<Page<SubscriptionOut>> {
         let most = ports::http::page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let list = format!("event-subscriptions of {}", only_of(cx).unwrap_or("all"));
@@ -52,14 +52,14 @@ impl EventBus {
     /// One of them.
     ///
     /// Errors: not-found.
-    pub async fn subscription(&self, cx: &Ctx, id: SubscriptionId) -> Result<SubscriptionOut> {
+    pub(crate) async fn subscription(&self, cx: &Ctx, id: SubscriptionId) -> Result<SubscriptionOut> {
         self.subscriptions.get(cx, id, only_of(cx)).await.map(SubscriptionOut::from)
     }
 
     /// Ends a subscription.
     ///
     /// Errors: not-found.
-    pub async fn unsubscribe(&self, cx: &Ctx, id: SubscriptionId) -> Result<()> {
+    pub(crate) async fn unsubscribe(&self, cx: &Ctx, id: SubscriptionId) -> Result<()> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let gone = SubscriptionOut::from(self.subscriptions.delete(&mut tx, id, only_of(cx)).await?);
         tx.audit(Audit::new("event.subscription.deleted", ENTITY, id).before(&gone))?;
@@ -69,7 +69,7 @@ impl EventBus {
     /// How far a subscription is.
     ///
     /// Errors: not-found.
-    pub async fn position(&self, cx: &Ctx, id: SubscriptionId) -> Result<PositionOut> {
+    pub(crate) async fn position(&self, cx: &Ctx, id: SubscriptionId) -> Result<PositionOut> {
         let mut handle = self.db.tenant(cx)?;
         self.subscriptions.found(&mut handle, id, only_of(cx)).await?;
         let place = self.subscriptions.place(&mut handle, id).await?;
@@ -87,7 +87,7 @@ impl EventBus {
     /// Puts a subscription elsewhere in the log.
     ///
     /// Errors: not-found, invalid-cursor, validation-error.
-    pub async fn seek(&self, cx: &Ctx, id: SubscriptionId, wish: SeekIn) -> Result<PositionOut> {
+    pub(crate) async fn seek(&self, cx: &Ctx, id: SubscriptionId, wish: SeekIn) -> Result<PositionOut> {
         let tenant = cx.tenant()?;
         exactly_one(wish.timestamp.is_some(), wish.offset.is_some())?;
         let to = match (wish.timestamp, wish.offset.as_deref()) {
@@ -113,7 +113,7 @@ impl EventBus {
     /// Takes events under a lease of 30 s.
     ///
     /// Errors: not-found, validation-error.
-    pub async fn pull(&self, cx: &Ctx, id: SubscriptionId, wish: PullIn) -> Result<Pulled> {
+    pub(crate) async fn pull(&self, cx: &Ctx, id: SubscriptionId, wish: PullIn) -> Result<Pulled> {
         let most = wish.max.unwrap_or(20);
         Checks::new().range("/max", i64::from(most), 1, 100).finish()?;
         if only_of(cx).is_some() {
@@ -126,7 +126,7 @@ impl EventBus {
     /// Says what became of events.
     ///
     /// Errors: not-found, validation-error.
-    pub async fn ack(&self, cx: &Ctx, id: SubscriptionId, said: AckIn) -> Result<AckOut> {
+    pub(crate) async fn ack(&self, cx: &Ctx, id: SubscriptionId, said: AckIn) -> Result<AckOut> {
         let count = said.event_ids.len() + said.failed.len();
         let mut checks = Checks::new();
         checks.ensure(count > 0, "/eventIds", FieldCode::TooShort, "names at least one event");

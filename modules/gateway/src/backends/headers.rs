@@ -1,34 +1,54 @@
 //! Which headers cross between a client and a back-end, and to which address a request goes on.
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
-    header,
-    uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 use kernel::{Ctx, Secret};
 
 /// Headers of one connection, not of the message (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [&str; 9] = [
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// What a client must not be able to tell a back-end: who it is, and by which way it came. `Expect` is answered here.
 const OF_THE_CLIENT: [&str; 12] = [
-    "authorization", "cookie", "x-user-id", "x-tenant-id", "x-request-id", "traceparent", "tracestate", "forwarded",
-    "x-real-ip", "via", "expect", "host",
+    "authorization",
+    "cookie",
+    "x-user-id",
+    "x-tenant-id",
+    "x-request-id",
+    "traceparent",
+    "tracestate",
+    "forwarded",
+    "x-real-ip",
+    "via",
+    "expect",
+    "host",
 ];
 const OF_THE_CLIENT_PREFIXES: [&str; 2] = ["x-kernel-", "x-forwarded-"];
 
 /// What a back-end must not be able to set on our own host: its answers come from the console's origin.
 const OF_THE_BACKEND: [&str; 8] = [
-    "set-cookie", "strict-transport-security", "clear-site-data", "service-worker-allowed", "alt-svc", "x-request-id",
-    "traceparent", "www-authenticate",
+    "set-cookie",
+    "strict-transport-security",
+    "clear-site-data",
+    "service-worker-allowed",
+    "alt-svc",
+    "x-request-id",
+    "traceparent",
+    "www-authenticate",
 ];
 const OF_THE_BACKEND_PREFIXES: [&str; 2] = ["x-kernel-", "access-control-"];
 
 /// Answers of a back-end that are opened in a browser run no script of this origin.
-const SANDBOXED: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'self'");
+const SANDBOXED: HeaderValue =
+    HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'self'");
 
 /// Makes the headers of a client's request those of the request to a back-end.
 pub(super) fn to_backend(headers: &mut HeaderMap, cx: &Ctx, token: &Secret, https: bool) {
@@ -157,7 +177,8 @@ mod tests {
         let (user, tenant) = (UserId::new(), TenantId::new());
         let cx = cx(user, tenant);
         to_backend(&mut headers, &cx, &Secret::new("token"), true);
-        let mut left: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap().to_owned())).collect();
+        let mut left: Vec<_> =
+            headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap().to_owned())).collect();
         left.sort();
         let expected = [
             ("content-type", "application/json".to_owned()),
@@ -199,9 +220,17 @@ mod tests {
 
     #[test]
     fn a_path_is_put_behind_the_base() {
-        let uri = |base: &str, path: &str, query| target(&base.parse().unwrap(), path, query).map(|uri| uri.to_string());
+        let uri = |base: &str, path: &str, query| {
+            target(&base.parse().unwrap(), path, query).map(|uri| uri.to_string())
+        };
         assert_eq!(uri("http://127.0.0.1:8095", "/a/b", None).as_deref(), Some("http://127.0.0.1:8095/a/b"));
-        assert_eq!(uri("https://crm.internal/base/", "/a", Some("x=1")).as_deref(), Some("https://crm.internal/base/a?x=1"));
-        assert_eq!(uri("http://127.0.0.1:8095", "/a//evil.example", None).as_deref(), Some("http://127.0.0.1:8095/a//evil.example"));
+        assert_eq!(
+            uri("https://crm.internal/base/", "/a", Some("x=1")).as_deref(),
+            Some("https://crm.internal/base/a?x=1")
+        );
+        assert_eq!(
+            uri("http://127.0.0.1:8095", "/a//evil.example", None).as_deref(),
+            Some("http://127.0.0.1:8095/a//evil.example")
+        );
     }
 }

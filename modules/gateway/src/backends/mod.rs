@@ -94,11 +94,18 @@ impl Backends {
     }
 
     /// The back-end of a module; none when it has none, or its address can't be read.
-    fn upstream(&self, module: &ModuleInfo, snapshot: &ModuleSnapshot, traffic: &Traffic) -> Option<Arc<Upstream>> {
+    fn upstream(
+        &self,
+        module: &ModuleInfo,
+        snapshot: &ModuleSnapshot,
+        traffic: &Traffic,
+    ) -> Option<Arc<Upstream>> {
         let backend = module.backend.as_ref()?;
         let mut upstreams = self.lock();
         let known = upstreams.get(&module.slug);
-        if let Some(known) = known.filter(|known| known.revision == module.revision && known.address.url == backend.url) {
+        if let Some(known) =
+            known.filter(|known| known.revision == module.revision && known.address.url == backend.url)
+        {
             return Some(Arc::clone(known));
         }
         let address = match known.filter(|known| known.address.url == backend.url) {
@@ -143,7 +150,8 @@ pub(crate) async fn serve(visit: &Visit, cx: &Ctx, mut request: Request) -> Resu
     }
     let breaker = &upstream.address.breaker;
     let ticket = breaker.enter(Instant::now()).map_err(|wait| {
-        Error::new(Slug::CircuitOpen, "The module's back-end failed several times and gets a pause.").retry_after(wait)
+        Error::new(Slug::CircuitOpen, "The module's back-end failed several times and gets a pause.")
+            .retry_after(wait)
     })?;
     let token = token(visit, cx, module, held).await?;
     let timeout = upstream.timeout.min(cx.time_left());
@@ -181,7 +189,8 @@ async fn token(visit: &Visit, cx: &Ctx, module: &ModuleInfo, held: &Permissions)
     if let Some(token) = tokens.get(&key) {
         return Ok(token);
     }
-    let permissions = module.permissions.iter().filter(|permission| held.allow(permission)).cloned().collect();
+    let permissions =
+        module.permissions.iter().filter(|permission| held.allow(permission)).cloned().collect();
     let asked = ModuleTokenRequest { module: module.slug.clone(), name: module.name.clone(), permissions };
     let token = visit.core.iam.module_token(cx, asked).await?;
     tokens.insert(key, token.clone());

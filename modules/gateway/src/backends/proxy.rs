@@ -67,7 +67,8 @@ impl Proxy {
         *onward.method_mut() = request.method().clone();
         *onward.headers_mut() = std::mem::take(request.headers_mut());
         *onward.uri_mut() = to.uri;
-        let mut answer = self.dialler.request(onward, to.timeout).await.map_err(|error| failed(error, to.timeout))?;
+        let mut answer =
+            self.dialler.request(onward, to.timeout).await.map_err(|error| failed(error, to.timeout))?;
 
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             let (Some(client), Some(protocol)) = (client, protocol) else {

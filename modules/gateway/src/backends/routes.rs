@@ -76,7 +76,8 @@ mod tests {
                 route("GET", "/bad/{", None),
             ],
         );
-        let permission = |method: Method, path: &str| routes.find(&method, path).map(|route| route.permission.as_deref());
+        let permission =
+            |method: Method, path: &str| routes.find(&method, path).map(|route| route.permission.as_deref());
         assert_eq!(permission(Method::GET, "/reports/pipeline"), Some(Some("crm.reports.read")));
         assert_eq!(permission(Method::HEAD, "/reports/pipeline"), Some(Some("crm.reports.read")));
         assert_eq!(permission(Method::POST, "/deals/7/win"), Some(Some("crm.deals.write")));

@@ -10,12 +10,15 @@ use crate::{traffic::Traffic, visit::Request};
 /// The protocol that a request asks to switch to. Only HTTP/1.1 can.
 pub(super) fn asked(request: &Request) -> Option<HeaderValue> {
     let names_upgrade = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|text| text.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
+        value
+            .to_str()
+            .is_ok_and(|text| text.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")))
     };
     let asks = request.version() == Version::HTTP_11
         && request.headers().get_all(header::CONNECTION).iter().any(names_upgrade);
     // HTTP/2 over an upgrade would go past every layer.
-    let other_than_http = |value: &&HeaderValue| !value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("h2c"));
+    let other_than_http =
+        |value: &&HeaderValue| !value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("h2c"));
     request.headers().get(header::UPGRADE).filter(|_| asks).filter(other_than_http).cloned()
 }
 
@@ -60,7 +63,10 @@ mod tests {
 
     #[test]
     fn a_switch_is_asked_for_with_both_headers() {
-        assert_eq!(asked(&request(Version::HTTP_11, "keep-alive, Upgrade", "websocket")).unwrap(), "websocket");
+        assert_eq!(
+            asked(&request(Version::HTTP_11, "keep-alive, Upgrade", "websocket")).unwrap(),
+            "websocket"
+        );
         assert_eq!(asked(&request(Version::HTTP_11, "keep-alive", "websocket")), None);
         assert_eq!(asked(&request(Version::HTTP_10, "upgrade", "websocket")), None);
         assert_eq!(asked(&request(Version::HTTP_11, "upgrade", "h2c")), None);

@@ -33,7 +33,9 @@ pub(super) fn asked(front: &Front, request: &Request<Body>) -> Option<Result<Que
         return Some(Ok(Question::Answered(other_method())));
     }
     Some(match path {
-        "/live" | "/health/live" => Ok(Question::Answered(state(StatusCode::OK, &json!({ "status": "live" })))),
+        "/live" | "/health/live" => {
+            Ok(Question::Answered(state(StatusCode::OK, &json!({ "status": "live" }))))
+        }
         "/ready" | "/health/ready" => Ok(Question::Answered(ready(front))),
         _ => is_operator(front, request).map(|()| Question::Tree),
     })
@@ -86,7 +88,10 @@ fn is_operator(front: &Front, request: &Request<Body>) -> Result<()> {
             if ours && origin::cookie_may_count(request.method(), request.headers(), https, authority, url) {
                 return Ok(());
             }
-            Err(Error::new(Slug::OriginNotAllowed, "The operator's session counts for the console's own pages only."))
+            Err(Error::new(
+                Slug::OriginNotAllowed,
+                "The operator's session counts for the console's own pages only.",
+            ))
         }
         _ => Err(Error::new(Slug::Unauthorized, "The operator key is needed.")),
     }

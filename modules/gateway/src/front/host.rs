@@ -160,10 +160,33 @@ mod tests {
     #[test]
     fn everything_else_is_unknown() {
         for host in [
-            "", ".", ":8080", "example.com", "www.example.com", "evil.api.example.com", "localhost.evil.example",
-            "a.b.acme.localhost", "-a.localhost", "a--b.localhost", "api.localhost", "x_y.localhost", ".localhost",
-            "blue..localhost", "user@localhost", "localhost:port", "localhost:123456", "localhost:80:80", "::1",
-            "[::1", "[::1]x", "[127.0.0.1]", "[::1]:x", "loc alhost", "127.0.0.1.localhost.", "ä.localhost", "xn--.localhost",
+            "",
+            ".",
+            ":8080",
+            "example.com",
+            "www.example.com",
+            "evil.api.example.com",
+            "localhost.evil.example",
+            "a.b.acme.localhost",
+            "-a.localhost",
+            "a--b.localhost",
+            "api.localhost",
+            "x_y.localhost",
+            ".localhost",
+            "blue..localhost",
+            "user@localhost",
+            "localhost:port",
+            "localhost:123456",
+            "localhost:80:80",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "[127.0.0.1]",
+            "[::1]:x",
+            "loc alhost",
+            "127.0.0.1.localhost.",
+            "ä.localhost",
+            "xn--.localhost",
         ] {
             assert_eq!(verdict(host), "unknown", "{host}");
         }

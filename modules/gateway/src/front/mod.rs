@@ -104,7 +104,13 @@ pub struct Front {
 impl Front {
     /// A front before these sandboxes.
     pub fn new(cells: Arc<dyn Cells>, operator: Arc<dyn OperatorGate>, settings: FrontSettings) -> Arc<Self> {
-        Arc::new(Self { cells, operator, settings, closing: AtomicBool::new(false), in_flight: AtomicUsize::new(0) })
+        Arc::new(Self {
+            cells,
+            operator,
+            settings,
+            closing: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
+        })
     }
 
     /// What the door hands requests to. Clones are cheap.
@@ -171,11 +177,15 @@ impl Front {
             return Err(unknown());
         };
         let Some(header) = request.headers().get(SANDBOX_HEADER) else { return Ok((name, false)) };
-        let wanted = header.to_str().ok().and_then(|text| text.parse::<SandboxName>().ok()).ok_or_else(unknown)?;
+        let wanted =
+            header.to_str().ok().and_then(|text| text.parse::<SandboxName>().ok()).ok_or_else(unknown)?;
         match wanted == name {
             true => Ok((name, false)),
             false if name.is_default() && tenant_label.is_none() => Ok((wanted, true)),
-            false => Err(Error::new(Slug::NotFound, "The host and the X-Kernel-Sandbox header name different sandboxes.")),
+            false => Err(Error::new(
+                Slug::NotFound,
+                "The host and the X-Kernel-Sandbox header name different sandboxes.",
+            )),
         }
     }
 
@@ -204,7 +214,8 @@ impl Front {
             );
         }
         let public_url = &self.settings.public_url;
-        let mut response = render(&Scene { public_url, instance: uri.path(), request, trace, author: false }, error);
+        let mut response =
+            render(&Scene { public_url, instance: uri.path(), request, trace, author: false }, error);
         id_header(response.headers_mut(), request);
         harden(response.headers_mut(), false);
         response

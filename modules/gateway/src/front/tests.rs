@@ -33,7 +33,11 @@ impl Cells for Estate {
 
 async fn front(ready: std::result::Result<(), String>) -> Arc<Front> {
     let cells = Estate { rules: HostRules::new(["api.example.com"]), kernel: gateway().await, ready };
-    Front::new(Arc::new(cells), Arc::new(Gate), FrontSettings { public_url: "https://api.example.com".into() })
+    Front::new(
+        Arc::new(cells),
+        Arc::new(Gate),
+        FrontSettings { public_url: "https://api.example.com".into() },
+    )
 }
 
 async fn ask(front: &Arc<Front>, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
@@ -120,7 +124,10 @@ async fn the_tree_of_parts_is_for_the_operator() {
         (vec![("authorization", "Bearer ok_right")], 200),
         (vec![("cookie", "pk_operator=session"), ("host", "localhost")], 200),
         (vec![("cookie", "pk_operator=session"), ("host", "evil.example")], 403),
-        (vec![("cookie", "pk_operator=session"), ("host", "localhost"), ("sec-fetch-site", "cross-site")], 403),
+        (
+            vec![("cookie", "pk_operator=session"), ("host", "localhost"), ("sec-fetch-site", "cross-site")],
+            403,
+        ),
     ] {
         let response = ask(&front, "/health", &headers).await;
         assert_eq!(response.status(), status, "{headers:?}");

@@ -64,8 +64,14 @@ mod tests {
         through(AccessLog, arrival, teapot).await;
         let text = kernel.core.metrics.text(|_| {});
         let route = r#"service="things",method="GET",route="/api/v1/things/{id}""#;
-        assert!(text.contains(&format!("http_server_requests_total{{{route},status_code=\"200\"}} 2")), "{text}");
-        assert!(text.contains(&format!("http_server_requests_total{{{route},status_code=\"404\"}} 1")), "{text}");
+        assert!(
+            text.contains(&format!("http_server_requests_total{{{route},status_code=\"200\"}} 2")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("http_server_requests_total{{{route},status_code=\"404\"}} 1")),
+            "{text}"
+        );
         assert!(text.contains("route=\"unmatched\",status_code=\"200\"} 1"), "{text}");
     }
 }

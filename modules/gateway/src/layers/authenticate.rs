@@ -162,7 +162,8 @@ mod tests {
     async fn each_kind_of_credential_has_its_keeper() {
         let kernel = gateway().await;
         for (token, kind) in [("ok_right", "operator"), ("mk_right", "module"), ("good", "user")] {
-            let request = http::Request::get("/api/v1/things/1").header("authorization", format!("Bearer {token}"));
+            let request =
+                http::Request::get("/api/v1/things/1").header("authorization", format!("Bearer {token}"));
             let arrival = kernel.found(request);
             let visit = Arc::clone(&arrival.visit);
             through(Authenticate, arrival, |_| Response::default()).await;
@@ -207,9 +208,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_tells_nothing() {
-        let arrival = gateway().await.found(http::Request::get("/api/v1/things/1").header("authorization", "Bearer bad"));
+        let arrival = gateway()
+            .await
+            .found(http::Request::get("/api/v1/things/1").header("authorization", "Bearer bad"));
         let scene = Arc::clone(&arrival.visit);
-        let response = through(crate::layers::problems::Problems, arrival, |_| refuse(Error::unauthorized())).await;
+        let response =
+            through(crate::layers::problems::Problems, arrival, |_| refuse(Error::unauthorized())).await;
         assert_eq!(response.headers()["www-authenticate"], "Bearer");
         assert_eq!(json(response).await["instance"], scene.uri.path());
     }

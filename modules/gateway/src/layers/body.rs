@@ -26,7 +26,10 @@ impl Step for Body {
         let (limit, flows) = match arrival.visit.operation() {
             Ok(entry) => {
                 let operation = &entry.operation;
-                (operation.body_limit, entry.target == Target::Modules || (operation.streams && operation.body.is_none()))
+                (
+                    operation.body_limit,
+                    entry.target == Target::Modules || (operation.streams && operation.body.is_none()),
+                )
             }
             Err(error) => return refuse(error),
         };
@@ -67,11 +70,15 @@ async fn gathered(arrival: &mut Arrival, limit: usize) -> Result<(Bytes, OwnedSe
     let expected = body.size_hint().exact().and_then(|exact| usize::try_from(exact).ok());
     let room = arrival.visit.core.room_for_body(expected.unwrap_or(limit).min(limit))?;
     let read = timeout_at(arrival.visit.deadline.into(), Limited::new(body, limit).collect()).await;
-    let whole = read.map_err(|_| Error::new(Slug::DeadlineExceeded, "The body did not arrive within the time allowed."))?;
+    let whole = read.map_err(|_| {
+        Error::new(Slug::DeadlineExceeded, "The body did not arrive within the time allowed.")
+    })?;
     match whole {
         Ok(whole) => Ok((whole.to_bytes(), room)),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(error) => Err(Error::new(Slug::MalformedJson, "The body broke off before its end.").because(error)),
+        Err(error) => {
+            Err(Error::new(Slug::MalformedJson, "The body broke off before its end.").because(error))
+        }
     }
 }
 
@@ -124,7 +131,8 @@ mod tests {
         let request_timeout = std::time::Duration::from_millis(20);
         let kernel = gateway_with(|settings| GatewaySettings { request_timeout, ..settings }).await;
         let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
-        *arrival.request.body_mut() = axum::body::Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        *arrival.request.body_mut() =
+            axum::body::Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         assert_eq!(through(Body, arrival, answered).await.status(), 504);
     }
 

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 use kernel::{Client, Ctx};
+use tracing::{Instrument as _, Span};
 
 use super::{Onward, Step};
 use crate::visit::{Arrival, Identity, Response, Visit};
@@ -14,16 +17,33 @@ pub(crate) struct Context;
 
 impl Step for Context {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        arrival.visit.cx.get_or_init(|| context(&arrival.visit, arrival.request.headers()));
-        onward.go(arrival).await
+        let visit = Arc::clone(&arrival.visit);
+        let cx = visit.cx.get_or_init(|| context(&visit, arrival.request.headers()));
+        onward.go(arrival).instrument(span(&visit, cx)).await
     }
+}
+
+/// Puts the request's names on every line that is logged further in. Of the highest level, so that a quiet log has
+/// them too.
+fn span(visit: &Visit, cx: &Ctx) -> Span {
+    tracing::error_span!(
+        "request",
+        service = visit.entry().map_or("gateway", |entry| entry.operation.service),
+        sandbox = %cx.sandbox(),
+        tenant = cx.caller().tenant.map(tracing::field::display),
+        request_id = %cx.request(),
+        trace_id = format_args!("{:032x}", cx.trace().trace_id),
+    )
 }
 
 fn context(visit: &Visit, headers: &HeaderMap) -> Ctx {
     let Identity { request, trace } = visit.identity();
     let client = Client {
         address: visit.origin().address,
-        agent: headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).map(|text| cut(text).into()),
+        agent: headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .map(|text| cut(text).into()),
         host: visit.host.get().and_then(|host| host.authority.clone()),
     };
     let mut building = Ctx::build(visit.core.sandbox.clone(), visit.core.clock.clone())
@@ -34,7 +54,9 @@ fn context(visit: &Visit, headers: &HeaderMap) -> Ctx {
     if let Some(known) = visit.known.get() {
         building = building.caller(known.caller.clone());
     }
-    if let Some(locale) = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).and_then(first_language) {
+    if let Some(locale) =
+        headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).and_then(first_language)
+    {
         building = building.locale(locale);
     }
     let cx = building.finish();
@@ -58,8 +80,6 @@ fn first_language(accepted: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{credentials::Known, layers::through, tests::gateway};
 

@@ -39,10 +39,15 @@ mod tests {
     async fn a_closed_sandbox_takes_no_more() {
         let kernel = gateway().await;
         let arrival = kernel.arrival(http::Request::get("/"));
-        assert_eq!(through(Draining, arrival, |arrival| {
-            assert_eq!(arrival.visit.core.traffic.requests(), 1);
-            Response::default()
-        }).await.status(), 200);
+        assert_eq!(
+            through(Draining, arrival, |arrival| {
+                assert_eq!(arrival.visit.core.traffic.requests(), 1);
+                Response::default()
+            })
+            .await
+            .status(),
+            200
+        );
         assert_eq!(kernel.core.traffic.requests(), 0);
         kernel.core.traffic.drain().await;
         let arrival = kernel.arrival(http::Request::get("/"));

@@ -56,7 +56,11 @@ fn read(headers: &HeaderMap) -> Result<Option<Uuid>> {
     let text = value.to_str().ok().map(str::trim).filter(|text| text.len() == 36 && given.next().is_none());
     let key = text.and_then(|text| Uuid::try_parse(text).ok());
     key.map(Some).ok_or_else(|| {
-        Error::field("Idempotency-Key", FieldCode::InvalidFormat, "must be one UUID, as in 0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10")
+        Error::field(
+            "Idempotency-Key",
+            FieldCode::InvalidFormat,
+            "must be one UUID, as in 0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10",
+        )
     })
 }
 

@@ -49,7 +49,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_announces_too_much_is_not_read() {
         let kernel = gateway().await;
-        for (length, status) in [("2", 200), ("1000000", 200), ("1000001", 413), ("99999999999999999999999", 413)] {
+        for (length, status) in
+            [("2", 200), ("1000000", 200), ("1000001", 413), ("99999999999999999999999", 413)]
+        {
             let request = http::Request::post("/api/v1/things").header("content-length", length);
             let response = through(Limits, kernel.found(request), |_| Response::default()).await;
             assert_eq!(response.status(), status, "{length}");

@@ -16,7 +16,9 @@ impl Step for LocalBucket {
         if let (Some(buckets), Some(address)) = (&visit.core.buckets, visit.origin().address)
             && let Err(wait) = buckets.take(address, visit.arrived)
         {
-            return refuse(Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait));
+            return refuse(
+                Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait),
+            );
         }
         onward.go(arrival).await
     }
@@ -33,7 +35,10 @@ mod tests {
         let kernel = gateway_with(|settings| GatewaySettings { rate, ..settings }).await;
         let from = |last| {
             let arrival = kernel.arrival(http::Request::get("/"));
-            arrival.visit.client.get_or_init(|| Origin { address: Some([192, 0, 2, last].into()), https: false });
+            arrival
+                .visit
+                .client
+                .get_or_init(|| Origin { address: Some([192, 0, 2, last].into()), https: false });
             through(LocalBucket, arrival, |_| Response::default())
         };
         assert_eq!(from(1).await.status(), 200);

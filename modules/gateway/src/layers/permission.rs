@@ -49,14 +49,22 @@ fn allow(known: &Known, access: &Access, from_path: Option<&str>) -> Result<()> 
         Access::Public => Ok(()),
         Access::Authenticated => of_a_tenant(known),
         Access::Permission(permission) => of_a_tenant(known).and_then(|()| granted(permission)),
-        Access::PathPermission(template) => of_a_tenant(known).and_then(|()| granted(from_path.unwrap_or(template))),
+        Access::PathPermission(template) => {
+            of_a_tenant(known).and_then(|()| granted(from_path.unwrap_or(template)))
+        }
         Access::Platform(permission) => {
             // By name: what belongs to the platform is covered by no wildcard, whatever it is called.
             let named = || known.caller.permissions.iter().any(|grant| grant == *permission);
-            if known.is_operator() || (known.of_platform && named()) { Ok(()) } else { Err(Error::forbidden(permission)) }
+            if known.is_operator() || (known.of_platform && named()) {
+                Ok(())
+            } else {
+                Err(Error::forbidden(permission))
+            }
         }
         Access::Operator if known.is_operator() => Ok(()),
-        Access::Operator => Err(Error::new(Slug::Forbidden, "Only the operator of this installation may do this.")),
+        Access::Operator => {
+            Err(Error::new(Slug::Forbidden, "Only the operator of this installation may do this."))
+        }
     }
 }
 
@@ -72,8 +80,10 @@ fn of_a_tenant(known: &Known) -> Result<()> {
 
 /// Whether a program of this machine asks, with nobody in between. A proxy on the machine gives itself away.
 fn from_this_machine(visit: &Visit, headers: &HeaderMap) -> bool {
-    let forwarded = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
-    visit.peer.is_some_and(|peer| peer.is_loopback()) && !forwarded.iter().any(|name| headers.contains_key(*name))
+    let forwarded =
+        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
+    visit.peer.is_some_and(|peer| peer.is_loopback())
+        && !forwarded.iter().any(|name| headers.contains_key(*name))
 }
 
 #[cfg(test)]
@@ -95,7 +105,8 @@ mod tests {
     }
 
     fn status(known: &Known, access: &Access) -> u16 {
-        allow(known, access, Some("crm.deals.read")).map_or_else(|error| error.slug().status().as_u16(), |()| 200)
+        allow(known, access, Some("crm.deals.read"))
+            .map_or_else(|error| error.slug().status().as_u16(), |()| 200)
     }
 
     #[test]
@@ -124,7 +135,11 @@ mod tests {
         let elsewhere = caller(&["modules.register"], false);
         assert_eq!(status(&elsewhere, &Access::Platform("modules.register")), 403);
         let owner_of_the_platform = caller(&["*"], true);
-        assert_eq!(status(&owner_of_the_platform, &Access::Platform("plans.write")), 403, "a wildcard is not enough");
+        assert_eq!(
+            status(&owner_of_the_platform, &Access::Platform("plans.write")),
+            403,
+            "a wildcard is not enough"
+        );
     }
 
     #[tokio::test]

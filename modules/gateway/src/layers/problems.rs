@@ -44,7 +44,8 @@ fn replayed(visit: &Visit, answer: impl Into<Body>) -> Response {
 /// Keeps what a layer said beside the error (`Allow`, `Vary`), but not what described its empty body.
 fn with_headers_of(refused: Response, mut problem: Response) -> Response {
     for (name, value) in refused.headers() {
-        let of_the_body = name == header::CONTENT_LENGTH || name == header::CONTENT_TYPE || name == header::ETAG;
+        let of_the_body =
+            name == header::CONTENT_LENGTH || name == header::CONTENT_TYPE || name == header::ETAG;
         if !of_the_body && !problem.headers().contains_key(name) {
             problem.headers_mut().insert(name.clone(), value.clone());
         }
@@ -115,7 +116,10 @@ mod tests {
             response
         })
         .await;
-        assert_eq!((response.status(), &response.headers()[header::ALLOW]), (StatusCode::METHOD_NOT_ALLOWED, &"GET".parse().unwrap()));
+        assert_eq!(
+            (response.status(), &response.headers()[header::ALLOW]),
+            (StatusCode::METHOD_NOT_ALLOWED, &"GET".parse().unwrap())
+        );
         assert!(!response.headers().contains_key(header::CONTENT_LENGTH));
         assert_eq!(json(response).await["detail"], "Not this one.");
     }
@@ -123,7 +127,8 @@ mod tests {
     #[tokio::test]
     async fn a_repeated_request_gets_the_first_answer_with_the_status_of_success() {
         let arrival = gateway().await.found(http::Request::post("/api/v1/things"));
-        let response = through(Problems, arrival, |_| refuse(Error::replay(Bytes::from_static(b"{\"id\":7}")))).await;
+        let response =
+            through(Problems, arrival, |_| refuse(Error::replay(Bytes::from_static(b"{\"id\":7}")))).await;
         assert_eq!(response.status(), 201);
         assert_eq!(response.headers()["idempotent-replayed"], "true");
         assert_eq!(json(response).await["id"], 7);
@@ -131,7 +136,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_authors_read_what_is_said_for_them() {
-        let failing = |_| refuse(Error::new(Slug::DependencyUnavailable, "Down.").for_author("at 127.0.0.1:9"));
+        let failing =
+            |_| refuse(Error::new(Slug::DependencyUnavailable, "Down.").for_author("at 127.0.0.1:9"));
         let kernel = gateway().await;
         let arrival = kernel.found(http::Request::get("/api/v1/things/1"));
         assert!(!json(through(Problems, arrival, failing).await).await.to_string().contains("127.0.0.1"));

@@ -15,7 +15,8 @@ pub(crate) struct RealAddress;
 impl Step for RealAddress {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = &arrival.visit;
-        let trusted = |address| visit.core.settings.trusted_proxies.iter().any(|network| network.contains(address));
+        let trusted =
+            |address| visit.core.settings.trusted_proxies.iter().any(|network| network.contains(address));
         let origin = match visit.peer {
             Some(peer) if trusted(peer) => {
                 let headers = arrival.request.headers();
@@ -55,7 +56,10 @@ fn real_address<'a>(
 
 /// An address as proxies write it: with or without port, IPv6 with or without brackets.
 fn read_address(text: &str) -> Option<IpAddr> {
-    let address = text.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
+    let address = text
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
     let address = address.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
     address.map(|address| address.to_canonical())
 }
@@ -101,12 +105,20 @@ mod tests {
     #[test]
     fn a_spoofed_entry_is_not_believed() {
         assert_eq!(seen("192.0.2.66", &["127.0.0.1"]), "192.0.2.66", "the peer is no proxy of ours");
-        assert_eq!(seen("10.0.0.1", &["127.0.0.1, 192.0.2.66"]), "192.0.2.66", "the client wrote the left one");
+        assert_eq!(
+            seen("10.0.0.1", &["127.0.0.1, 192.0.2.66"]),
+            "192.0.2.66",
+            "the client wrote the left one"
+        );
         assert_eq!(seen("10.0.0.1", &["10.0.0.2, 192.0.2.66"]), "192.0.2.66", "also when it looks like ours");
         assert_eq!(seen("10.0.0.1", &["127.0.0.1, unknown"]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["127.0.0.1", ""]), "10.0.0.1");
         let long = vec!["10.0.0.3"; 200].join(",");
-        assert_eq!(seen("10.0.0.1", &[&format!("192.0.2.7,{long}")]), "10.0.0.3", "a list without end is cut");
+        assert_eq!(
+            seen("10.0.0.1", &[&format!("192.0.2.7,{long}")]),
+            "10.0.0.3",
+            "a list without end is cut"
+        );
     }
 
     #[tokio::test]

@@ -28,7 +28,8 @@ impl Step for RequestId {
 /// it is ours, the caller's is its parent.
 pub(crate) fn identify(headers: &HeaderMap) -> Identity {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let given = text(REQUEST_ID.as_str()).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
+    let given =
+        text(REQUEST_ID.as_str()).filter(|text| text.len() == 36).and_then(|text| Uuid::try_parse(text).ok());
     let fresh = TraceContext::start();
     let trace = match text("traceparent").and_then(TraceContext::parse) {
         Some(parent) => TraceContext { trace_id: parent.trace_id, span_id: fresh.span_id },
@@ -56,7 +57,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_uuid_is_taken_over_and_echoed() {
-        let request = http::Request::get("/").header("x-request-id", ID.to_uppercase()).header("traceparent", PARENT);
+        let request =
+            http::Request::get("/").header("x-request-id", ID.to_uppercase()).header("traceparent", PARENT);
         let arrival = gateway().await.arrival(request);
         let visit = Arc::clone(&arrival.visit);
         let response = through(RequestId, arrival, |_| Response::default()).await;

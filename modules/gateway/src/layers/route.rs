@@ -83,17 +83,20 @@ mod tests {
         let kernel = gateway().await;
         for (method, status) in [("PUT", 405), ("DELETE", 405), ("OPTIONS", 204), ("BREW", 405)] {
             let request = http::Request::builder().method(method).uri("/api/v1/things/1");
-            let response = through(Route, kernel.arrival(request), |_| unreachable!("it is not passed on")).await;
+            let response =
+                through(Route, kernel.arrival(request), |_| unreachable!("it is not passed on")).await;
             assert_eq!(response.status(), status, "{method}");
             assert_eq!(response.headers()[header::ALLOW], "GET, HEAD, OPTIONS");
         }
-        let response = through(Route, kernel.arrival(http::Request::get("/api/v1/nowhere")), |_| unreachable!()).await;
+        let response =
+            through(Route, kernel.arrival(http::Request::get("/api/v1/nowhere")), |_| unreachable!()).await;
         assert_eq!(response.status(), 404);
     }
 
     #[tokio::test]
     async fn a_preflight_is_looked_up_by_what_it_asks_for() {
-        let request = http::Request::options("/api/v1/things").header("access-control-request-method", "POST");
+        let request =
+            http::Request::options("/api/v1/things").header("access-control-request-method", "POST");
         let arrival = gateway().await.arrival(request);
         let visit = Arc::clone(&arrival.visit);
         through(Route, arrival, |_| Response::default()).await;

@@ -28,8 +28,22 @@ mod tests {
     #[test]
     fn the_page_is_whole_and_loads_nothing() {
         let (text, policy) = page();
-        assert!(text.contains(&format!("<style>{STYLE}</style>")) && text.contains(&format!("<script>{SCRIPT}</script>")));
-        for outside in ["http://", "https://", "src=", "@import", "url(", "<link", "innerHTML", "eval(", " style=", "onclick="] {
+        assert!(
+            text.contains(&format!("<style>{STYLE}</style>"))
+                && text.contains(&format!("<script>{SCRIPT}</script>"))
+        );
+        for outside in [
+            "http://",
+            "https://",
+            "src=",
+            "@import",
+            "url(",
+            "<link",
+            "innerHTML",
+            "eval(",
+            " style=",
+            "onclick=",
+        ] {
             assert!(!text.contains(outside), "{outside}");
         }
         let policy = policy.to_str().unwrap();

@@ -10,7 +10,9 @@ use crate::visit::Response;
 /// Whether a client would rather read HTML than JSON: a browser that opens the address.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let place = |kind: &str| accepts.split(',').position(|one| one.split(';').next().is_some_and(|one| one.trim() == kind));
+    let place = |kind: &str| {
+        accepts.split(',').position(|one| one.split(';').next().is_some_and(|one| one.trim() == kind))
+    };
     match (place("text/html"), place("application/json").or(place("application/problem+json"))) {
         (Some(html), Some(json)) => html < json,
         (html, _) => html.is_some(),
@@ -27,7 +29,12 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['&', '<', '>', '"', '\'']) {
         return text.into();
     }
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;").into()
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+        .into()
 }
 
 /// A page without scripts.

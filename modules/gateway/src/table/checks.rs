@@ -11,7 +11,9 @@ pub(super) fn mistakes(operations: &[&Operation]) -> Vec<String> {
     let mut ids: BTreeMap<&str, &Operation> = BTreeMap::new();
     let mut addresses: BTreeMap<(&str, &str), &Operation> = BTreeMap::new();
     for operation in operations {
-        found.extend(own_mistakes(operation).into_iter().map(|mistake| format!("{}: {mistake}", name(operation))));
+        found.extend(
+            own_mistakes(operation).into_iter().map(|mistake| format!("{}: {mistake}", name(operation))),
+        );
         if !operation.id.is_empty()
             && let Some(first) = ids.insert(operation.id, operation)
         {
@@ -22,7 +24,8 @@ pub(super) fn mistakes(operations: &[&Operation]) -> Vec<String> {
                 operation.id
             ));
         }
-        if let Some(first) = addresses.insert((operation.path.as_str(), operation.method.as_str()), operation) {
+        if let Some(first) = addresses.insert((operation.path.as_str(), operation.method.as_str()), operation)
+        {
             found.push(format!(
                 "{} and {} have the same method and path; keep one",
                 name(first),
@@ -55,9 +58,14 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
     ensure(segments_fit(&operation.path), "a part of its path must be text, {name}, or {*name} at the end");
     ensure(!has_twice(path_parameters(&operation.path)), "names a path parameter twice");
     ensure(!(reads && operation.body.is_some()), "GET takes no body; use query parameters or POST");
-    ensure(!(reads && operation.repeat != Repeat::Harmless), "GET has no side effect and takes no Idempotency-Key");
     ensure(
-        operation.repeat != Repeat::Required || operation.method == Method::POST || operation.method == Method::PATCH,
+        !(reads && operation.repeat != Repeat::Harmless),
+        "GET has no side effect and takes no Idempotency-Key",
+    );
+    ensure(
+        operation.repeat != Repeat::Required
+            || operation.method == Method::POST
+            || operation.method == Method::PATCH,
         "an Idempotency-Key can be required of POST and PATCH only",
     );
     ensure(operation.body_limit > 0, "its body limit must be above 0");
@@ -73,9 +81,13 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
         }
         Access::PathPermission(template) => {
             let names: Vec<&str> = path_parameters(&operation.path).collect();
-            let placeholders = template.split('.').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+            let placeholders =
+                template.split('.').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
             let mut placeholders = placeholders.peekable();
-            ensure(placeholders.peek().is_some(), "its path permission has no {parameter}; use a plain permission");
+            ensure(
+                placeholders.peek().is_some(),
+                "its path permission has no {parameter}; use a plain permission",
+            );
             ensure(
                 placeholders.all(|wanted| names.contains(&wanted)),
                 "its permission uses a {parameter} that its path does not have",
@@ -92,7 +104,8 @@ fn is_camel_case(id: &str) -> bool {
 fn is_permission(text: &str) -> bool {
     text.contains('.')
         && text.split('.').all(|part| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
         })
 }
 
@@ -151,7 +164,10 @@ mod tests {
     fn two_with_one_id_or_one_address_are_both_named() {
         let other = Operation { path: "/api/v1/purses".into(), service: "billing", ..wallet() };
         let text = told(&[wallet(), other]);
-        assert!(text.contains("same id getWallet") && text.contains("/api/v1/purses") && text.contains("billing"), "{text}");
+        assert!(
+            text.contains("same id getWallet") && text.contains("/api/v1/purses") && text.contains("billing"),
+            "{text}"
+        );
         let text = told(&[wallet(), Operation { id: "readWallet", ..wallet() }]);
         assert!(text.contains("same method and path") && text.contains("readWallet"), "{text}");
     }

@@ -69,7 +69,10 @@ impl RouteTable {
     ///
     /// # Errors
     /// Every mistake, naming the operations.
-    pub(crate) fn create(operations: Vec<(Arc<Operation>, Target)>, metrics: &Metrics) -> Result<Self, BootError> {
+    pub(crate) fn create(
+        operations: Vec<(Arc<Operation>, Target)>,
+        metrics: &Metrics,
+    ) -> Result<Self, BootError> {
         let bare: Vec<&Operation> = operations.iter().map(|(operation, _)| &**operation).collect();
         let mut mistakes = checks::mistakes(&bare);
         let mut router = matchit::Router::new();
@@ -147,8 +150,10 @@ fn endpoints<'a>(operations: &[&'a Operation]) -> Vec<(&'a str, Endpoint)> {
         found[at].1[place] = Some(number);
     }
     let made = found.into_iter().map(|(path, [get, post, patch, delete])| {
-        let names = [(get, "GET, HEAD"), (post, "POST"), (patch, "PATCH"), (delete, "DELETE"), (Some(0), "OPTIONS")];
-        let names: Vec<&str> = names.iter().filter(|(number, _)| number.is_some()).map(|(_, name)| *name).collect();
+        let names =
+            [(get, "GET, HEAD"), (post, "POST"), (patch, "PATCH"), (delete, "DELETE"), (Some(0), "OPTIONS")];
+        let names: Vec<&str> =
+            names.iter().filter(|(number, _)| number.is_some()).map(|(_, name)| *name).collect();
         let allow = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
         (path, Endpoint { get, post, patch, delete, allow })
     });
@@ -182,14 +187,19 @@ mod tests {
     fn table() -> RouteTable {
         let operations = [
             Operation::get("/wallets/{id}", "getWallet", Access::Permission("wallets.read")).summary("a"),
-            Operation::patch("/wallets/{id}", "updateWallet", Access::Permission("wallets.write")).summary("a"),
-            Operation::get("/data/{module}/{model}", "listRecords", Access::PathPermission("{module}.{model}.read"))
+            Operation::patch("/wallets/{id}", "updateWallet", Access::Permission("wallets.write"))
                 .summary("a"),
+            Operation::get(
+                "/data/{module}/{model}",
+                "listRecords",
+                Access::PathPermission("{module}.{model}.read"),
+            )
+            .summary("a"),
             Operation::get("/data/{module}/{model}/schema", "getSchema", Access::Authenticated).summary("a"),
             Operation::get("/data/{module}/{model}/{id}", "getRecord", Access::Authenticated).summary("a"),
         ];
-        let operations =
-            operations.map(|operation| (Arc::new(Operation { service: "money", ..operation }), Target::Service(0)));
+        let operations = operations
+            .map(|operation| (Arc::new(Operation { service: "money", ..operation }), Target::Service(0)));
         RouteTable::create(operations.to_vec(), &Metrics::new()).unwrap()
     }
 
@@ -212,7 +222,9 @@ mod tests {
         assert_eq!(find(Method::GET, "/api/v1/data/crm/deals/1"), "getRecord");
         assert_eq!(find(Method::GET, "/api/v1/wallets/7/"), "nothing");
         assert_eq!(find(Method::GET, "/api/v1/nowhere"), "nothing");
-        let Found::OtherMethods(allow) = table.find(&Method::PUT, "/api/v1/wallets/7") else { panic!("PUT is taken") };
+        let Found::OtherMethods(allow) = table.find(&Method::PUT, "/api/v1/wallets/7") else {
+            panic!("PUT is taken")
+        };
         assert_eq!(allow, "GET, HEAD, PATCH, OPTIONS");
     }
 
@@ -224,7 +236,9 @@ mod tests {
             _ => None,
         };
         assert_eq!(permission("/api/v1/data/crm/deals").as_deref(), Some("crm.deals.read"));
-        for path in ["/api/v1/data/*/deals", "/api/v1/data/crm.deals/x", "/api/v1/data/crm/%2A", "/api/v1/data/crm/ä"] {
+        for path in
+            ["/api/v1/data/*/deals", "/api/v1/data/crm.deals/x", "/api/v1/data/crm/%2A", "/api/v1/data/crm/ä"]
+        {
             assert_eq!(permission(path), None, "{path}");
         }
     }

@@ -19,8 +19,10 @@ pub(super) fn loopback() -> Vec<Target> {
 
 /// Tells what it was sent.
 async fn mirror(uri: Uri, headers: HeaderMap, body: String) -> axum::Json<serde_json::Value> {
-    let headers: std::collections::BTreeMap<String, String> =
-        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned())).collect();
+    let headers: std::collections::BTreeMap<String, String> = headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
+        .collect();
     axum::Json(serde_json::json!({ "uri": uri.to_string(), "headers": headers, "body": body }))
 }
 
@@ -34,14 +36,22 @@ async fn echo(mut request: axum::extract::Request) -> Response {
             io.write_all(&bytes).await.unwrap();
         }
     });
-    http::Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo").body(Body::empty()).unwrap()
+    http::Response::builder()
+        .status(101)
+        .header("connection", "upgrade")
+        .header("upgrade", "echo")
+        .body(Body::empty())
+        .unwrap()
 }
 
 async fn backend() -> SocketAddr {
     let router = Router::new()
         .route("/base/deals/{id}/win", routing::post(mirror))
         .route("/base/deals", routing::get(mirror))
-        .route("/base/cookie", routing::get(async || ([("set-cookie", "pk_operator=forged"), ("server", "crm")], "x")))
+        .route(
+            "/base/cookie",
+            routing::get(async || ([("set-cookie", "pk_operator=forged"), ("server", "crm")], "x")),
+        )
         .route("/base/busy", routing::get(async || http::StatusCode::SERVICE_UNAVAILABLE))
         .route("/base/slow", routing::get(async || std::future::pending::<()>().await))
         .route("/base/echo", routing::get(echo));
@@ -54,9 +64,7 @@ async fn backend() -> SocketAddr {
 impl Kernel {
     /// Installs the module `crm` for the tenant `blue`.
     fn install(&self, url: &str, timeout_ms: u64) {
-        let route = |method: &str, path: &str, permission: Option<&str>| {
-            serde_json::json!({ "method": method, "path": path, "permission": permission })
-        };
+        let route = |method: &str, path: &str, permission: Option<&str>| serde_json::json!({ "method": method, "path": path, "permission": permission });
         let module: ports::ModuleInfo = serde_json::from_value(serde_json::json!({
             "slug": "crm", "name": "@example/crm", "version": "1.0.0", "models": {}, "publishes": [], "subscribes": [],
             "permissions": ["crm.deals.read", "crm.deals.write"], "revision": 1,
@@ -173,7 +181,8 @@ async fn head(stream: &mut TcpStream) -> String {
 async fn an_upgrade_passes_through_and_ends_with_the_sandbox() {
     let kernel = gateway().await;
     kernel.install(&format!("http://{}/base", backend().await), 5_000);
-    let mut bound = bind("127.0.0.1".parse().ok(), &[Wanted { name: "http", port: 0, env: "GATEWAY_PORT" }]).unwrap();
+    let mut bound =
+        bind("127.0.0.1".parse().ok(), &[Wanted { name: "http", port: 0, env: "GATEWAY_PORT" }]).unwrap();
     let (port, shutdown) = (bound.port("http").unwrap(), Shutdown::new());
     let gateway = Arc::clone(&kernel.gateway);
     let service = tower::service_fn(move |request| {

@@ -12,9 +12,12 @@ use axum::body::Body;
 use fabric::dialler::{Dialler, DiallerOptions};
 use http::request::Builder;
 use http_body_util::BodyExt as _;
-use kernel::{Actor, Caller, Clock, Ctx, Error, Permissions, Result, Secret, SessionId, Slug, TenantId, UserId};
+use kernel::{
+    Actor, Caller, Clock, Ctx, Error, Permissions, Result, Secret, SessionId, Slug, TenantId, UserId,
+};
 use ports::{
-    Domains, DomainsLink, Iam, IamLink, ModuleSnapshot, ModuleTokenRequest, Modules, ModulesLink, Principal, TenantInfo,
+    Domains, DomainsLink, Iam, IamLink, ModuleSnapshot, ModuleTokenRequest, Modules, ModulesLink, Principal,
+    TenantInfo,
     http::{Access, Created, Cx, NoContent, One, Operation, Raw, Routes, ServiceRoutes, State},
     link::LinkOptions,
 };
@@ -40,7 +43,11 @@ const GRANTS: [&str; 4] = ["things.read", "things.write", "crm.deals.read", "mod
 impl Stubs {
     fn principal(&self, tenant: TenantId, actor: Actor, grants: &[&'static str]) -> Principal {
         let permissions = Arc::new(Permissions::new(grants.iter().copied()));
-        Principal { caller: Caller { tenant: Some(tenant), actor, permissions }, expires_at: None, of_platform: false }
+        Principal {
+            caller: Caller { tenant: Some(tenant), actor, permissions },
+            expires_at: None,
+            of_platform: false,
+        }
     }
 }
 
@@ -48,7 +55,8 @@ impl Stubs {
 impl Iam for Stubs {
     async fn authenticate(&self, _: &Ctx, credential: Secret) -> Result<Principal> {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        let user = || Actor::User { id: self.user, session: SessionId::new(), email: "ada@example.com".into() };
+        let user =
+            || Actor::User { id: self.user, session: SessionId::new(), email: "ada@example.com".into() };
         match credential.expose() {
             "good" => Ok(self.principal(self.blue, user(), &GRANTS)),
             "red" => Ok(self.principal(self.red, user(), &GRANTS)),
@@ -134,10 +142,15 @@ fn things() -> ServiceRoutes {
         .add(Operation::get("/things", "listThings", READ).summary("Things"), async || One::new(["thing"]))
         .add(
             Operation::get("/things/{id}", "getThing", READ).summary("A thing").problems(&[Slug::NotFound]),
-            async |Cx(cx): Cx| One::new(serde_json::json!({ "tenant": cx.tenant().ok(), "locale": cx.locale() })),
+            async |Cx(cx): Cx| {
+                One::new(serde_json::json!({ "tenant": cx.tenant().ok(), "locale": cx.locale() }))
+            },
         )
         .add(
-            Operation::post("/things", "createThing", WRITE).summary("Make").body::<Vec<u8>>().answer::<Vec<u8>>(201),
+            Operation::post("/things", "createThing", WRITE)
+                .summary("Make")
+                .body::<Vec<u8>>()
+                .answer::<Vec<u8>>(201),
             async |Cx(cx): Cx, Raw(body): Raw| -> ports::http::Result<Created<serde_json::Value>> {
                 let key = cx.idempotency().map(|key| key.key.to_string());
                 Ok(Created(serde_json::json!({ "bytes": body.len(), "key": key })))
@@ -154,13 +167,22 @@ fn things() -> ServiceRoutes {
         .add(Operation::get("/panic", "panic", Access::Public).summary("Panics"), async || -> NoContent {
             panic!("the handler fell over")
         })
-        .add(Operation::get("/slow", "slow", Access::Public).summary("Never answers"), async || -> NoContent {
-            std::future::pending().await
-        })
-        .add(Operation::get("/stream", "stream", Access::Public).summary("Never ends"), async |State(()): State<()>| {
-            Body::from_stream(futures::stream::pending::<std::result::Result<bytes::Bytes, std::io::Error>>())
-        })
-        .add(Operation::get("/register", "register", Access::Platform("modules.register")).summary("P"), async || NoContent)
+        .add(
+            Operation::get("/slow", "slow", Access::Public).summary("Never answers"),
+            async || -> NoContent { std::future::pending().await },
+        )
+        .add(
+            Operation::get("/stream", "stream", Access::Public).summary("Never ends"),
+            async |State(()): State<()>| {
+                Body::from_stream(
+                    futures::stream::pending::<std::result::Result<bytes::Bytes, std::io::Error>>(),
+                )
+            },
+        )
+        .add(
+            Operation::get("/register", "register", Access::Platform("modules.register")).summary("P"),
+            async || NoContent,
+        )
         .finish()
 }
 
@@ -194,7 +216,8 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
         modules: ModulesLink::new("modules", options(), Arc::clone(&stubs) as Arc<dyn Modules>),
         domains: DomainsLink::new("domains", options(), Arc::clone(&stubs) as Arc<dyn Domains>),
         operator: Arc::new(Gate),
-        dialler: Dialler::new(DiallerOptions { allowed: backends::loopback(), ..DiallerOptions::default() }).unwrap(),
+        dialler: Dialler::new(DiallerOptions { allowed: backends::loopback(), ..DiallerOptions::default() })
+            .unwrap(),
         settings: change(GatewaySettings { trusted_proxies, ..GatewaySettings::default() }),
         metrics: Arc::new(Metrics::new()),
     };

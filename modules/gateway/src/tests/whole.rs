@@ -25,7 +25,10 @@ async fn a_request_reaches_its_service_with_its_context() {
         assert_eq!(response.status(), 200);
         assert!(response.headers().contains_key("x-request-id") && response.headers().contains_key("etag"));
         let body = json(response).await;
-        assert_eq!((body["tenant"].as_str(), body["locale"].as_str()), (Some(&*kernel.stubs.blue.to_string()), Some("fr")));
+        assert_eq!(
+            (body["tenant"].as_str(), body["locale"].as_str()),
+            (Some(&*kernel.stubs.blue.to_string()), Some("fr"))
+        );
     }
     assert_eq!(kernel.gateway.in_flight(), 0);
 }
@@ -42,7 +45,11 @@ async fn head_is_answered_like_get_without_a_body() {
 #[tokio::test]
 async fn each_refusal_is_a_problem_with_its_place_in_the_trace() {
     let kernel = gateway().await;
-    let red = || Request::get("/api/v1/things/7").header("host", "blue.acme.localhost").header("authorization", "Bearer red");
+    let red = || {
+        Request::get("/api/v1/things/7")
+            .header("host", "blue.acme.localhost")
+            .header("authorization", "Bearer red")
+    };
     for (request, status, slug) in [
         (Request::get("/api/v1/things/7"), 401, "unauthorized"),
         (Request::get("/api/v1/things/7").header("authorization", "Bearer bad"), 401, "unauthorized"),
@@ -81,7 +88,8 @@ async fn each_refusal_is_a_problem_with_its_place_in_the_trace() {
 async fn a_body_and_its_key_reach_the_service() {
     let kernel = gateway().await;
     let key = "0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10";
-    let request = post("/api/v1/things").header("content-type", "application/json").header("idempotency-key", key);
+    let request =
+        post("/api/v1/things").header("content-type", "application/json").header("idempotency-key", key);
     let body = json(kernel.send(request, "[1,2,3]").await).await;
     assert_eq!((body["bytes"].as_u64(), body["key"].as_str()), (Some(7), Some(key)));
     let response = kernel.send(post("/api/v1/uploads"), vec![b'x'; 3_000_000]).await;
@@ -112,7 +120,11 @@ async fn a_sandbox_that_drains_ends_everything_within_its_time() {
     }
     let begun = std::time::Instant::now();
     kernel.gateway.drain().await;
-    assert!((Duration::from_secs(1)..Duration::from_millis(1_600)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!(
+        (Duration::from_secs(1)..Duration::from_millis(1_600)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(slow.await.unwrap().status(), 503);
     assert!(reading.await.unwrap().is_err());
     let response = kernel.send(get("/api/v1/things/7"), Body::empty()).await;
@@ -142,7 +154,9 @@ async fn pages_are_read_by_browsers_and_programs() {
     let kernel = gateway().await;
     let docs = kernel.send(Request::get("/docs"), Body::empty()).await;
     assert!(docs.headers()["content-security-policy"].to_str().unwrap().contains("script-src 'sha256-"));
-    for (accept, kind) in [("text/html", "text/html; charset=utf-8"), ("application/json", "application/json")] {
+    for (accept, kind) in
+        [("text/html", "text/html; charset=utf-8"), ("application/json", "application/json")]
+    {
         for path in ["/problems", "/problems/not-found"] {
             let response = kernel.send(Request::get(path).header("accept", accept), Body::empty()).await;
             assert_eq!(response.headers()["content-type"], kind, "{path}");
@@ -164,7 +178,8 @@ async fn the_operator_sees_counters_and_links() {
     assert!(text.contains("route=\"/api/v1/things/{id}\",status_code=\"200\"} 1"), "{text}");
     assert!(text.contains("link_calls_total{sandbox=\"acme\",link=\"things\"} 1"), "{text}");
     let links = json(kernel.send(operator("/api/v1/health/links"), Body::empty()).await).await;
-    let names: Vec<_> = links["data"].as_array().unwrap().iter().map(|link| link["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        links["data"].as_array().unwrap().iter().map(|link| link["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["things", "gateway", "iam", "modules", "domains"]);
 }
 
@@ -189,7 +204,9 @@ async fn a_table_with_mistakes_is_refused_with_all_of_them() {
         metrics: Arc::new(Metrics::new()),
     };
     let told = Gateway::create(deps).unwrap_err().to_string();
-    for words in ["same id listThings", "same method and path", "needs an id", "GET takes no body", "needs a summary"] {
+    for words in
+        ["same id listThings", "same method and path", "needs an id", "GET takes no body", "needs a summary"]
+    {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(told.contains("GET /api/v1/wallets (no id, money)"), "{told}");

@@ -10,16 +10,60 @@ pub const LEAST: usize = 12;
 pub const MOST: usize = 128;
 
 /// Well-known passwords of 12 characters and more, in lower case.
-static COMMON: LazyLock<HashSet<&'static str>> =
-    LazyLock::new(|| include_str!("../common_passwords.txt").lines().filter(|line| !line.is_empty()).collect());
+static COMMON: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    include_str!("../common_passwords.txt").lines().filter(|line| !line.is_empty()).collect()
+});
 
 /// Words that people fill up to the needed length with digits and signs.
 const FILLED_UP: [&str; 48] = [
-    "password", "passwort", "passw", "pass", "motdepasse", "contrasena", "senha", "qwerty", "qwertz", "azerty",
-    "qwertyuiop", "asdfgh", "asdfghjkl", "zxcvbnm", "letmein", "welcome", "admin", "administrator", "iloveyou",
-    "loveyou", "monkey", "dragon", "football", "baseball", "basketball", "soccer", "master", "superman", "batman",
-    "pokemon", "princess", "sunshine", "shadow", "starwars", "michael", "jennifer", "jordan", "charlie", "login",
-    "changeme", "secret", "trustno", "whatever", "computer", "internet", "summer", "winter", "abc",
+    "password",
+    "passwort",
+    "passw",
+    "pass",
+    "motdepasse",
+    "contrasena",
+    "senha",
+    "qwerty",
+    "qwertz",
+    "azerty",
+    "qwertyuiop",
+    "asdfgh",
+    "asdfghjkl",
+    "zxcvbnm",
+    "letmein",
+    "welcome",
+    "admin",
+    "administrator",
+    "iloveyou",
+    "loveyou",
+    "monkey",
+    "dragon",
+    "football",
+    "baseball",
+    "basketball",
+    "soccer",
+    "master",
+    "superman",
+    "batman",
+    "pokemon",
+    "princess",
+    "sunshine",
+    "shadow",
+    "starwars",
+    "michael",
+    "jennifer",
+    "jordan",
+    "charlie",
+    "login",
+    "changeme",
+    "secret",
+    "trustno",
+    "whatever",
+    "computer",
+    "internet",
+    "summer",
+    "winter",
+    "abc",
 ];
 
 /// Rows of keyboards and the alphabet: a stretch of one is no password.
@@ -46,7 +90,8 @@ pub fn check(checks: &mut Checks, field: &str, password: &str, email: &str) {
     } else if is_the_address(password, email) {
         checks.refuse(field, FieldCode::NotAllowed, "must not be the e-mail address");
     } else if is_common(password) {
-        let why = "is among the passwords that are tried first; choose another, for example four words of your own";
+        let why =
+            "is among the passwords that are tried first; choose another, for example four words of your own";
         checks.refuse(field, FieldCode::NotAllowed, why);
     }
 }
@@ -61,7 +106,9 @@ fn is_the_address(password: &str, email: &str) -> bool {
 pub fn is_common(password: &str) -> bool {
     let lower = password.trim().to_lowercase();
     let plain: String = lower.chars().map(plain_letter).collect();
-    [&lower, &plain].into_iter().any(|text| COMMON.contains(text.as_str()) || is_repetition(text) || is_stretch(text))
+    [&lower, &plain]
+        .into_iter()
+        .any(|text| COMMON.contains(text.as_str()) || is_repetition(text) || is_stretch(text))
         || has_few_signs(&lower)
         || [&lower, &plain].into_iter().any(|text| is_filled_up(text))
 }
@@ -82,7 +129,8 @@ fn plain_letter(letter: char) -> char {
 /// “abcabcabcabc”: a short piece again and again.
 fn is_repetition(text: &str) -> bool {
     let letters: Vec<char> = text.chars().collect();
-    (1..=letters.len() / 2).any(|period| letters.iter().zip(&letters[period..]).all(|(one, other)| one == other))
+    (1..=letters.len() / 2)
+        .any(|period| letters.iter().zip(&letters[period..]).all(|(one, other)| one == other))
         && letters.len() >= LEAST
 }
 
@@ -100,9 +148,9 @@ fn has_few_signs(text: &str) -> bool {
 /// “Password2026!”, “123admin1234”: a word of the list with digits and signs around it.
 fn is_filled_up(text: &str) -> bool {
     let core = text.trim_matches(|letter: char| !letter.is_alphabetic());
-    core.is_empty() || FILLED_UP.contains(&core) || FILLED_UP.iter().any(|word| {
-        core.strip_prefix(word).is_some_and(|rest| FILLED_UP.contains(&rest))
-    })
+    core.is_empty()
+        || FILLED_UP.contains(&core)
+        || FILLED_UP.iter().any(|word| core.strip_prefix(word).is_some_and(|rest| FILLED_UP.contains(&rest)))
 }
 
 #[cfg(test)]
@@ -125,9 +173,23 @@ mod tests {
     #[test]
     fn what_is_tried_first_is_refused() {
         for common in [
-            "password1234", "Password2026!", "P@ssw0rd1234", "qwertyuiop123", "123456789012", "aaaaaaaaaaaa",
-            "abcabcabcabc", "1q2w3e4r5t6y", "qwertyuiopas", "zyxwvutsrqpo", "adminadmin12", "Welcome12345",
-            "iloveyou1234", "letmeinletmein", "111122223333", "987654321098", "correcthorsebatterystaple",
+            "password1234",
+            "Password2026!",
+            "P@ssw0rd1234",
+            "qwertyuiop123",
+            "123456789012",
+            "aaaaaaaaaaaa",
+            "abcabcabcabc",
+            "1q2w3e4r5t6y",
+            "qwertyuiopas",
+            "zyxwvutsrqpo",
+            "adminadmin12",
+            "Welcome12345",
+            "iloveyou1234",
+            "letmeinletmein",
+            "111122223333",
+            "987654321098",
+            "correcthorsebatterystaple",
         ] {
             assert_eq!(refused(common), Some(FieldCode::NotAllowed), "{common}");
         }

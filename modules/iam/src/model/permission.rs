@@ -79,7 +79,9 @@ impl<'a> Catalogue<'a> {
             PermissionGroup {
                 group: (*resource).to_owned(),
                 source: "kernel".to_owned(),
-                permissions: names.filter(|name| name != REGISTER || self.kind == TenantKind::Platform).collect(),
+                permissions: names
+                    .filter(|name| name != REGISTER || self.kind == TenantKind::Platform)
+                    .collect(),
             }
         });
         let modules = self.modules.iter().map(|module| PermissionGroup {
@@ -114,9 +116,12 @@ impl<'a> Catalogue<'a> {
 
     /// Whether the text is a permission, or a wildcard over some.
     fn knows(&self, text: &str) -> bool {
-        let mut all = kernel_names().chain(self.modules.iter().flat_map(|module| module.permissions.iter().cloned()));
+        let mut all =
+            kernel_names().chain(self.modules.iter().flat_map(|module| module.permissions.iter().cloned()));
         match text.strip_suffix('*') {
-            Some(prefix) if prefix.len() > 1 && prefix.ends_with('.') => all.any(|name| name.starts_with(prefix)),
+            Some(prefix) if prefix.len() > 1 && prefix.ends_with('.') => {
+                all.any(|name| name.starts_with(prefix))
+            }
             Some(_) => false,
             None => all.any(|name| name == text),
         }
@@ -173,7 +178,9 @@ impl<'a> Catalogue<'a> {
 }
 
 fn kernel_names() -> impl Iterator<Item = String> {
-    KERNEL.iter().flat_map(|(resource, actions)| actions.iter().map(move |action| format!("{resource}.{action}")))
+    KERNEL
+        .iter()
+        .flat_map(|(resource, actions)| actions.iter().map(move |action| format!("{resource}.{action}")))
 }
 
 fn is_reading(permission: &str) -> bool {

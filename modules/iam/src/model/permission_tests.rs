@@ -11,7 +11,9 @@ fn snapshot(tenant: TenantId) -> ModuleSnapshot {
         version: "1.0.0".to_owned(),
         backend: None,
         models: Default::default(),
-        permissions: ["crm.contacts.read", "crm.contacts.write", "crm.deals.read"].map(str::to_owned).to_vec(),
+        permissions: ["crm.contacts.read", "crm.contacts.write", "crm.deals.read"]
+            .map(str::to_owned)
+            .to_vec(),
         publishes: Vec::new(),
         subscribes: Vec::new(),
         revision: 1,
@@ -42,7 +44,8 @@ fn an_admin_has_all_but_ownership_and_the_plan() {
 fn a_member_reads() {
     let tenant = TenantId::new();
     let modules = snapshot(tenant);
-    let member = Permissions::new(Catalogue::new(TenantKind::Client, tenant, &modules).of_role(RoleKind::Member, &[]));
+    let member =
+        Permissions::new(Catalogue::new(TenantKind::Client, tenant, &modules).of_role(RoleKind::Member, &[]));
     assert!(member.allow("users.list") && member.allow("crm.contacts.read") && member.allow("billing.view"));
     for not in ["users.create", "crm.contacts.write", "audit.read", "apikeys.list", "events.publish"] {
         assert!(!member.allow(not), "{not}");
@@ -53,7 +56,9 @@ fn a_member_reads() {
 fn only_the_owner_of_the_platform_registers_modules() {
     let tenant = TenantId::new();
     let modules = ModuleSnapshot::default();
-    for (kind, expected) in [(TenantKind::Platform, true), (TenantKind::Partner, false), (TenantKind::Client, false)] {
+    for (kind, expected) in
+        [(TenantKind::Platform, true), (TenantKind::Partner, false), (TenantKind::Client, false)]
+    {
         let catalogue = Catalogue::new(kind, tenant, &modules);
         let owner = Permissions::new(catalogue.of_role(RoleKind::Owner, &[]));
         assert_eq!(owner.allow("modules.register"), expected);
@@ -68,7 +73,11 @@ fn nobody_grants_what_they_do_not_hold() {
     let modules = snapshot(tenant);
     let catalogue = Catalogue::new(TenantKind::Client, tenant, &modules);
     let giver = Permissions::new(["users.list", "crm.contacts.*"]);
-    assert!(catalogue.check(&texts(&["users.list", "crm.contacts.read", "crm.contacts.*"]), &giver, false).is_ok());
+    assert!(
+        catalogue
+            .check(&texts(&["users.list", "crm.contacts.read", "crm.contacts.*"]), &giver, false)
+            .is_ok()
+    );
     for beyond in ["users.*", "users.create", "crm.*", "crm.deals.read"] {
         let refused = catalogue.check(&texts(&[beyond]), &giver, false).unwrap_err();
         assert_eq!(refused.slug(), Slug::Forbidden, "{beyond}");
@@ -81,7 +90,8 @@ fn what_is_no_permission_is_named() {
     let modules = snapshot(tenant);
     let catalogue = Catalogue::new(TenantKind::Client, tenant, &modules);
     let owner = Permissions::new(["*"]);
-    let wrong = texts(&["users.list", "*", "users.fly", "u*", ".*", "shop.*", "sandboxes.create", "system.*"]);
+    let wrong =
+        texts(&["users.list", "*", "users.fly", "u*", ".*", "shop.*", "sandboxes.create", "system.*"]);
     let refused = catalogue.check(&wrong, &owner, false).unwrap_err();
     let fields: Vec<_> = refused.field_errors().iter().map(|mistake| mistake.field.as_str()).collect();
     assert_eq!(fields, (1..=7).map(|at| format!("/permissions/{at}")).collect::<Vec<_>>());

@@ -35,7 +35,7 @@ fn plain(name: &str) -> String {
     for letter in name.chars().flat_map(char::to_lowercase) {
         let piece = match letter {
             'a'..='z' | '0'..='9' => letter,
-            'à'..='å' | 'ä' | 'ā' => 'a',
+            'à'..='å' | 'ā' => 'a',
             'è'..='ë' | 'ē' => 'e',
             'ì'..='ï' | 'ī' => 'i',
             'ò'..='ö' | 'ø' | 'ō' => 'o',

@@ -23,8 +23,11 @@ impl Iam {
     pub async fn api_keys(&self, cx: &Ctx, paging: &Paging) -> Result<Page<ApiKeyOut>> {
         let tenant = cx.tenant().ok();
         let limit = page_size(paging.limit)?;
-        let after: Option<(i64, ApiKeyId)> =
-            paging.cursor.as_deref().map(|cursor| self.cursors.read(tenant, "api-keys", cursor)).transpose()?;
+        let after: Option<(i64, ApiKeyId)> = paging
+            .cursor
+            .as_deref()
+            .map(|cursor| self.cursors.read(tenant, "api-keys", cursor))
+            .transpose()?;
         let after = after.and_then(|(at, id)| Some((Timestamp::from_micros(at)?, id)));
         let rows = api_keys::list(&self.db.tenant(cx)?, after, limit).await?;
         let page = Page::cut(rows, limit, |last| {
@@ -82,7 +85,9 @@ impl Iam {
         let Some(name) = api_keys::revoke(&mut tx, id, cx.now()).await? else {
             return Err(Error::not_found("API key"));
         };
-        tx.audit(Audit::new("apikey.revoked", "apikey", id).description(format!("The key {name:?} was revoked.")))?;
+        tx.audit(
+            Audit::new("apikey.revoked", "apikey", id).description(format!("The key {name:?} was revoked.")),
+        )?;
         tx.commit(()).await?;
         self.memory.changed(Subject::Key(id));
         Ok(())

@@ -30,19 +30,16 @@ impl Iam {
         checks.finish()?;
         let account = accounts::for_sign_in_by_id(&self.db, cx, user).await?;
         let handle = self.db.system(cx, Reason::SignIn);
-        // A repeated request must be recognised before its old password is found wrong. Without a key no connection
-        // waits for the hashing.
-        let early = match cx.idempotency() {
-            Some(_) => Some(handle.begin().await?),
-            None => None,
-        };
-        self.prove(cx, email, account, current).await?;
+        if let Err(wrong) = self.prove(cx, email, account, current).await {
+            if cx.idempotency().is_some() {
+                // It may be wrong because this very request has changed it before: then its answer comes again.
+                handle.begin().await?.rollback().await;
+            }
+            return Err(wrong);
+        }
         let hash = self.passwords.hash(cx, new).await?;
 
-        let mut tx = match early {
-            Some(tx) => tx,
-            None => handle.begin().await?,
-        };
+        let mut tx = handle.begin().await?;
         accounts::set_password(&mut tx, user, &hash, cx.now()).await?;
         let ended = sessions::end_all(&mut tx, user, Some(session), SessionEnd::Password, cx.now()).await?;
         let told = UserUpdated {

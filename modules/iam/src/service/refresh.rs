@@ -27,9 +27,11 @@ impl Iam {
         let ring = self.keys.ring(cx).await?;
         let mut tx = self.db.system(cx, Reason::SignIn).begin().await?;
         let found = sessions::lock_refresh(&mut tx, &old.hash()).await?;
-        let row = found.filter(|row| !row.revoked).ok_or_else(|| refused("is unknown, or its session has ended"))?;
+        let row = found
+            .filter(|row| !row.revoked)
+            .ok_or_else(|| refused("is unknown, or its session has ended"))?;
         if row.used && !row.in_grace {
-            drop(tx);
+            tx.rollback().await;
             self.end_family(cx, &row).await?;
             return Err(refused("was used before: its session has been ended"));
         }
@@ -38,8 +40,9 @@ impl Iam {
         }
         let (tenant, user, session) = (row.tenant_id, row.user_id, row.session_id);
         let standing = standing::read_in(&mut tx, tenant, user, Some(session)).await?;
-        let standing =
-            standing.filter(StandingRow::is_open).ok_or_else(|| refused("is of a blocked member or tenant"))?;
+        let standing = standing
+            .filter(StandingRow::is_open)
+            .ok_or_else(|| refused("is of a blocked member or tenant"))?;
         let next = old.next(self.db.key());
         if !row.used {
             sessions::rotate(&mut tx, cx, &row, &old.hash(), &next.hash()).await?;

@@ -60,7 +60,8 @@ impl Iam {
         }
         members::join(&mut tx, tenant, user, name, &[owner_role], now).await?;
         let refresh = RefreshToken::make(cx);
-        sessions::open(&mut tx, cx, &NewSession { id: session, tenant, user, refresh_hash: refresh.hash() }).await?;
+        sessions::open(&mut tx, cx, &NewSession { id: session, tenant, user, refresh_hash: refresh.hash() })
+            .await?;
 
         let told =
             UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };

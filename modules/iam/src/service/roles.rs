@@ -89,7 +89,13 @@ impl Iam {
     ///
     /// # Errors
     /// `not-found`; `invalid-state` for a built-in role; `precondition-failed`; as [`Iam::create_role`].
-    pub async fn update_role(&self, cx: &Ctx, role: RoleId, patch: RolePatch, seen: Option<i32>) -> Result<RoleOut> {
+    pub async fn update_role(
+        &self,
+        cx: &Ctx,
+        role: RoleId,
+        patch: RolePatch,
+        seen: Option<i32>,
+    ) -> Result<RoleOut> {
         let giver = self.giver(cx).await?;
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let mut row = roles::lock(&mut tx, role).await?.ok_or_else(|| Error::not_found("role"))?;
@@ -104,7 +110,8 @@ impl Iam {
         }
         if let Some(permissions) = patch.permissions {
             let wanted = in_order(permissions);
-            let added: Vec<String> = wanted.iter().filter(|name| !row.permissions.contains(name)).cloned().collect();
+            let added: Vec<String> =
+                wanted.iter().filter(|name| !row.permissions.contains(name)).cloned().collect();
             giver.catalogue().check(&added, giver.permissions(), false)?;
             row.permissions = wanted;
         }
@@ -132,7 +139,8 @@ impl Iam {
         expect_version(seen, row.version)?;
         roles::remove(&mut tx, role).await.map_err(|error| match violated(&error) {
             Some("member_role_in_use") => {
-                Error::new(Slug::Conflict, "Somebody holds this role; take it from them first.").because(error)
+                Error::new(Slug::Conflict, "Somebody holds this role; take it from them first.")
+                    .because(error)
             }
             _ => error,
         })?;

@@ -119,7 +119,8 @@ impl Iam {
         let kind = cx.actor().kind().to_owned();
         let Some(user) = cx.actor().user() else {
             let row = tenants::info(&self.db, cx, tenant).await?.ok_or_else(Error::unauthorized)?;
-            let flags = FlagsOut { owner: false, platform: row.kind == TenantKind::Platform, email_verified: false };
+            let flags =
+                FlagsOut { owner: false, platform: row.kind == TenantKind::Platform, email_verified: false };
             let tenant = TenantBrief { id: row.id, slug: row.slug, name: row.name, kind: row.kind };
             return Ok(MeOut { kind, user: None, tenant, roles: Vec::new(), permissions, flags });
         };
@@ -132,8 +133,18 @@ impl Iam {
                 platform: row.tenant_kind == TenantKind::Platform,
                 email_verified: row.verified,
             },
-            user: Some(PersonOut { id: user, email: row.email, name: row.name, email_verified: row.verified }),
-            tenant: TenantBrief { id: tenant, slug: row.tenant_slug, name: row.tenant_name, kind: row.tenant_kind },
+            user: Some(PersonOut {
+                id: user,
+                email: row.email,
+                name: row.name,
+                email_verified: row.verified,
+            }),
+            tenant: TenantBrief {
+                id: tenant,
+                slug: row.tenant_slug,
+                name: row.tenant_name,
+                kind: row.tenant_kind,
+            },
             permissions,
         })
     }

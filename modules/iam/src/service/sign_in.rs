@@ -77,9 +77,12 @@ impl Iam {
     pub async fn select_tenant(&self, cx: &Ctx, input: SelectTenantIn) -> Result<TokensOut> {
         let ticket = Ticket::read(self.db.key(), input.session_token.expose(), cx.now())?;
         let account = accounts::for_sign_in_by_id(&self.db, cx, ticket.user).await?;
-        let current = account.is_some_and(|account| account.changed_at.is_none_or(|at| at <= ticket.issued_at));
+        let current =
+            account.is_some_and(|account| account.changed_at.is_none_or(|at| at <= ticket.issued_at));
         if !current {
-            return Err(Error::unauthorized().because("the password was changed after the session token was given"));
+            return Err(
+                Error::unauthorized().because("the password was changed after the session token was given")
+            );
         }
         self.open_session(cx, ticket.user, input.tenant_id, input.remember.unwrap_or(true)).await
     }
@@ -121,7 +124,13 @@ impl Iam {
         }
     }
 
-    async fn open_session(&self, cx: &Ctx, user: UserId, tenant: TenantId, remember: bool) -> Result<TokensOut> {
+    async fn open_session(
+        &self,
+        cx: &Ctx,
+        user: UserId,
+        tenant: TenantId,
+        remember: bool,
+    ) -> Result<TokensOut> {
         let row = standing::read(&self.db, cx, tenant, user, None).await?;
         let row = row.filter(StandingRow::is_open).ok_or_else(|| Error::not_found("tenant"))?;
         let ring = self.keys.ring(cx).await?;
@@ -163,7 +172,8 @@ impl Ticket {
     }
 
     fn read(key: &RootKey, text: &str, now: Timestamp) -> Result<Self> {
-        let wrong = || Error::unauthorized().because("the session token is not one of this sandbox's, or is over");
+        let wrong =
+            || Error::unauthorized().because("the session token is not one of this sandbox's, or is over");
         let text = text.strip_prefix(TICKET).filter(|text| text.len() < 100).ok_or_else(wrong)?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
         let (body, mac) = bytes.split_at_checked(24).ok_or_else(wrong)?;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fabric::postgres::{Audit, Reason, Tx};
 use kernel::{
-    Ctx, Error, FieldCode, FieldError, Result, RoleId, Slug, TenantId, TenantSlug, Timestamp, UserId, check::Checks,
+    Ctx, Error, FieldCode, FieldError, Result, RoleId, Slug, TenantId, TenantSlug, Timestamp, UserId,
+    check::Checks,
 };
 use ports::http::{Page, page_size};
 
@@ -297,7 +298,9 @@ pub(super) async fn add_tenant(
     }
     if chosen {
         let field = FieldError::new("/slug", FieldCode::NotAllowed, "is the name of another tenant");
-        return Err(Error::new(Slug::AlreadyExists, "There is a tenant of this name.").with_fields(vec![field]));
+        return Err(
+            Error::new(Slug::AlreadyExists, "There is a tenant of this name.").with_fields(vec![field])
+        );
     }
     Err(Error::new(Slug::Conflict, "No free name was found for the tenant's address; try again."))
 }
@@ -388,7 +391,10 @@ mod tests {
         let [root, a, b, c] = std::array::from_fn(|_| TenantId::new());
         let above = Some(TenantId::new());
         let rows = vec![
-            row(root, "root", above), row(a, "a", Some(root)), row(b, "b", Some(root)), row(c, "c", Some(a)),
+            row(root, "root", above),
+            row(a, "a", Some(root)),
+            row(b, "b", Some(root)),
+            row(c, "c", Some(a)),
         ];
         let tree = grow(rows, root).unwrap();
         let names: Vec<_> = tree.children.iter().map(|child| child.tenant.name.as_str()).collect();

@@ -3,7 +3,8 @@
 
 use fabric::postgres::{Audit, Reason, Tx};
 use kernel::{
-    Ctx, Error, FieldCode, FieldError, Permissions, Result, RoleId, Slug, TenantId, Timestamp, UserId, check::Checks,
+    Ctx, Error, FieldCode, FieldError, Permissions, Result, RoleId, Slug, TenantId, Timestamp, UserId,
+    check::Checks,
 };
 use ports::{ModuleSnapshot, http::Page, http::page_size};
 
@@ -14,8 +15,8 @@ use crate::{
     generations::Subject,
     http::users::{RoleIdsIn, UserIn, UserOut, UserPatch, UsersQuery},
     model::{
-        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MemberState, RoleKind, SessionEnd, TenantKind, expect_version,
-        normal_email, password, permission::Catalogue, spare_owner,
+        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MemberState, RoleKind, SessionEnd, TenantKind,
+        expect_version, normal_email, password, permission::Catalogue, spare_owner,
     },
     store::{
         accounts::{self, NewAccount},
@@ -93,9 +94,13 @@ impl Iam {
             return Err(address_taken("/email"));
         }
         members::join(&mut tx, tenant, user, name, &wanted, now).await?;
-        let told = UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };
+        let told =
+            UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };
         tx.event(told.event()?)?;
-        let held = found.into_iter().map(|role| HeldRole { id: role.id, name: role.name, kind: role.kind }).collect();
+        let held = found
+            .into_iter()
+            .map(|role| HeldRole { id: role.id, name: role.name, kind: role.kind })
+            .collect();
         let out = UserOut::from(MemberRow {
             user_id: user,
             email: email.clone(),
@@ -144,7 +149,8 @@ impl Iam {
     /// # Errors
     /// `not-found`; `invalid-state` for the Owner and for whoever is not active.
     pub async fn block_user(&self, cx: &Ctx, user: UserId) -> Result<UserOut> {
-        let change = Change { from: &[MemberState::Active], to: MemberState::Blocked, action: "user.blocked" };
+        let change =
+            Change { from: &[MemberState::Active], to: MemberState::Blocked, action: "user.blocked" };
         self.change_state(cx, user, None, change).await
     }
 
@@ -153,7 +159,8 @@ impl Iam {
     /// # Errors
     /// `not-found`; `invalid-state` when the member is not blocked.
     pub async fn unblock_user(&self, cx: &Ctx, user: UserId) -> Result<UserOut> {
-        let change = Change { from: &[MemberState::Blocked], to: MemberState::Active, action: "user.unblocked" };
+        let change =
+            Change { from: &[MemberState::Blocked], to: MemberState::Active, action: "user.unblocked" };
         self.change_state(cx, user, None, change).await
     }
 
@@ -172,7 +179,8 @@ impl Iam {
     /// # Errors
     /// `not-found`; `invalid-state` when the member is not deleted, or was for 30 days.
     pub async fn restore_user(&self, cx: &Ctx, user: UserId) -> Result<UserOut> {
-        let change = Change { from: &[MemberState::Deleted], to: MemberState::Active, action: "user.restored" };
+        let change =
+            Change { from: &[MemberState::Deleted], to: MemberState::Active, action: "user.restored" };
         self.change_state(cx, user, None, change).await
     }
 
@@ -229,7 +237,10 @@ impl Iam {
         members::set_roles(&mut tx, user, &input.role_ids).await?;
         let mut member = MemberRow {
             roles: fabric::postgres::Json(
-                found.into_iter().map(|role| HeldRole { id: role.id, name: role.name, kind: role.kind }).collect(),
+                found
+                    .into_iter()
+                    .map(|role| HeldRole { id: role.id, name: role.name, kind: role.kind })
+                    .collect(),
             ),
             ..member
         };
@@ -315,7 +326,9 @@ impl Giver {
             .iter()
             .enumerate()
             .filter(|(_, id)| !found.iter().any(|role| role.id == **id))
-            .map(|(at, _)| FieldError::new(format!("/roleIds/{at}"), FieldCode::NotAllowed, "is no role here"))
+            .map(|(at, _)| {
+                FieldError::new(format!("/roleIds/{at}"), FieldCode::NotAllowed, "is no role here")
+            })
             .collect();
         if !unknown.is_empty() {
             return Err(Error::fields(unknown));
@@ -323,7 +336,10 @@ impl Giver {
         let catalogue = self.catalogue();
         for role in found.iter().filter(|role| !held.contains(&role.id)) {
             if role.kind == RoleKind::Owner {
-                return Err(Error::new(Slug::InvalidState, "The tenant has its Owner; there is never a second one."));
+                return Err(Error::new(
+                    Slug::InvalidState,
+                    "The tenant has its Owner; there is never a second one.",
+                ));
             }
             catalogue.check_held(&catalogue.of_role(role.kind, &role.permissions), &self.permissions)?;
         }

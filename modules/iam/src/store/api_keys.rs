@@ -6,7 +6,7 @@ use fabric::{
 };
 use kernel::{ApiKeyId, Ctx, Result, TenantId, Timestamp};
 
-use crate::model::{KeyState, TenantKind};
+use crate::model::KeyState;
 
 /// A key, as its tenant sees it.
 #[derive(Debug, Clone, FromRow)]
@@ -40,8 +40,6 @@ pub struct FoundKey {
     pub id: ApiKeyId,
     /// Its tenant.
     pub tenant_id: TenantId,
-    /// The tenant's kind.
-    pub tenant_kind: TenantKind,
     /// SHA-256 of the secret part.
     pub secret_hash: Vec<u8>,
     /// What it may do.
@@ -56,11 +54,11 @@ pub struct FoundKey {
 pub async fn find(db: &Database, cx: &Ctx, prefix: &str) -> Result<Option<FoundKey>> {
     db.system(cx, Reason::Key)
         .query(sql!(
-            "select k.id, k.tenant_id, t.kind as tenant_kind, k.secret_hash, k.permissions, k.expires_at,
+            "select k.id, k.tenant_id, k.secret_hash, k.permissions, k.expires_at,
                     k.state = 'active'
                     and not exists (select 1 from iam.tenant_path p join iam.tenant a on a.id = p.ancestor_id
                                     where p.descendant_id = k.tenant_id and a.state <> 'active') as open
-             from iam.api_key k join iam.tenant t on t.id = k.tenant_id
+             from iam.api_key k
              where k.prefix = $1"
         ))
         .bind(prefix)
@@ -72,11 +70,11 @@ pub async fn find(db: &Database, cx: &Ctx, prefix: &str) -> Result<Option<FoundK
 pub async fn find_by_id(db: &Database, cx: &Ctx, tenant: TenantId, id: ApiKeyId) -> Result<Option<FoundKey>> {
     db.system(cx, Reason::Key)
         .query(sql!(
-            "select k.id, k.tenant_id, t.kind as tenant_kind, k.secret_hash, k.permissions, k.expires_at,
+            "select k.id, k.tenant_id, k.secret_hash, k.permissions, k.expires_at,
                     k.state = 'active'
                     and not exists (select 1 from iam.tenant_path p join iam.tenant a on a.id = p.ancestor_id
                                     where p.descendant_id = k.tenant_id and a.state <> 'active') as open
-             from iam.api_key k join iam.tenant t on t.id = k.tenant_id
+             from iam.api_key k
              where k.tenant_id = $1 and k.id = $2"
         ))
         .bind(tenant)
@@ -120,7 +118,11 @@ pub async fn add(tx: &mut Tx, key: &KeyRow, secret_hash: &[u8; 32], most: i64) -
 }
 
 /// Keys of the bound tenant, the newest first; one more than `limit`.
-pub async fn list(handle: &Handle, after: Option<(Timestamp, ApiKeyId)>, limit: usize) -> Result<Vec<KeyRow>> {
+pub async fn list(
+    handle: &Handle,
+    after: Option<(Timestamp, ApiKeyId)>,
+    limit: usize,
+) -> Result<Vec<KeyRow>> {
     handle
         .query(sql!(
             "select id, name, prefix, permissions, state, expires_at, last_used_at, created_by, created_at, revoked_at

@@ -149,5 +149,9 @@ pub async fn change(tx: &mut Tx, role: &RoleRow) -> Result<()> {
 
 /// Removes a role of the bound tenant.
 pub async fn remove(tx: &mut Tx, role: RoleId) -> Result<()> {
-    tx.query(sql!("delete from iam.role where kernel.owns($1, tenant_id) and id = $2")).bind(role).run().await.map(drop)
+    tx.query(sql!("delete from iam.role where kernel.owns($1, tenant_id) and id = $2"))
+        .bind(role)
+        .run()
+        .await
+        .map(drop)
 }

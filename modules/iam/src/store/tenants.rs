@@ -63,7 +63,12 @@ pub struct InfoRow {
 
 /// Adds a tenant with its place in the tree and its built-in roles, all in one statement. None when the slug is taken;
 /// nothing is changed then. Answers the Owner role.
-pub async fn add(tx: &mut Tx, tenant: &NewTenant<'_>, slug: &TenantSlug, now: Timestamp) -> Result<Option<RoleId>> {
+pub async fn add(
+    tx: &mut Tx,
+    tenant: &NewTenant<'_>,
+    slug: &TenantSlug,
+    now: Timestamp,
+) -> Result<Option<RoleId>> {
     let owner = RoleId::new();
     let ids: Vec<Uuid> = [owner, RoleId::new(), RoleId::new()].map(RoleId::uuid).to_vec();
     let kinds: Vec<&str> = RoleKind::BUILT_IN.iter().map(|kind| kind.as_str()).collect();
@@ -106,7 +111,9 @@ pub async fn add(tx: &mut Tx, tenant: &NewTenant<'_>, slug: &TenantSlug, now: Ti
 
 /// The tenant that runs the platform, if there is one that is active.
 pub async fn platform(tx: &mut Tx) -> Result<Option<TenantId>> {
-    tx.query(sql!("select id from iam.tenant where kind = 'platform' and state = 'active'")).optional_value().await
+    tx.query(sql!("select id from iam.tenant where kind = 'platform' and state = 'active'"))
+        .optional_value()
+        .await
 }
 
 /// A tenant by its name in hosts, in a transaction across tenants.

@@ -32,21 +32,29 @@ pub(super) fn add(table: Routes<Registry>) -> Routes<Registry> {
             enable,
         )
         .add(
-            Operation::post("/modules/{id}/disable", "disableModule", Access::Permission("modules.configure"))
-                .summary("Switch an installed module off; its data stay.")
-                .answer::<InstallationOut>(200)
-                .problems(&[Slug::NotFound, Slug::InvalidState, Slug::Conflict]),
+            Operation::post(
+                "/modules/{id}/disable",
+                "disableModule",
+                Access::Permission("modules.configure"),
+            )
+            .summary("Switch an installed module off; its data stay.")
+            .answer::<InstallationOut>(200)
+            .problems(&[Slug::NotFound, Slug::InvalidState, Slug::Conflict]),
             disable,
         )
         .add(
-            Operation::post("/modules/{id}/uninstall", "uninstallModule", Access::Permission("modules.uninstall"))
-                .summary("Take a module out of the tenant.")
-                .description(
-                    "The tenant's rows stay for the next installation; `purge=true` deletes them, and no others.",
-                )
-                .query::<UninstallQuery>()
-                .answer::<UninstalledOut>(200)
-                .problems(&[Slug::NotFound, Slug::InvalidState, Slug::Conflict]),
+            Operation::post(
+                "/modules/{id}/uninstall",
+                "uninstallModule",
+                Access::Permission("modules.uninstall"),
+            )
+            .summary("Take a module out of the tenant.")
+            .description(
+                "The tenant's rows stay for the next installation; `purge=true` deletes them, and no others.",
+            )
+            .query::<UninstallQuery>()
+            .answer::<UninstalledOut>(200)
+            .problems(&[Slug::NotFound, Slug::InvalidState, Slug::Conflict]),
             uninstall,
         )
 }
@@ -63,7 +71,11 @@ async fn install(
     Ok(One::new(registry.install(&cx, &id).await?))
 }
 
-async fn enable(State(registry): State<Registry>, Cx(cx): Cx, Path(id): Path<String>) -> Result<One<InstallationOut>> {
+async fn enable(
+    State(registry): State<Registry>,
+    Cx(cx): Cx,
+    Path(id): Path<String>,
+) -> Result<One<InstallationOut>> {
     Ok(One::new(registry.switch(&cx, &id, true).await?))
 }
 

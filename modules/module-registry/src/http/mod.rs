@@ -3,6 +3,7 @@
 mod installations;
 mod keys;
 mod modules;
+pub mod plan;
 mod schema;
 pub mod wire;
 

@@ -8,9 +8,8 @@ use ports::http::{
 
 use super::{
     Registry,
-    wire::{
-        BundleIn, ModuleOut, PlanOut, RegistrationOut, RegistrationsQuery, UnregisterQuery, VersionOut,
-    },
+    plan::PlanOut,
+    wire::{BundleIn, ModuleOut, RegistrationOut, RegistrationsQuery, UnregisterQuery, VersionOut},
 };
 use crate::Bundle;
 
@@ -123,12 +122,17 @@ pub(super) fn add(table: Routes<Registry>) -> Routes<Registry> {
 
 impl From<BundleIn> for Bundle {
     fn from(body: BundleIn) -> Self {
-        let migrations = body.migrations.into_iter().map(|migration| (migration.file, migration.sql)).collect();
+        let migrations =
+            body.migrations.into_iter().map(|migration| (migration.file, migration.sql)).collect();
         Self { manifest: body.manifest, migrations, backend_url: body.backend_url }
     }
 }
 
-async fn list(State(registry): State<Registry>, Cx(cx): Cx, Query(paging): Query<Paging>) -> Result<Page<ModuleOut>> {
+async fn list(
+    State(registry): State<Registry>,
+    Cx(cx): Cx,
+    Query(paging): Query<Paging>,
+) -> Result<Page<ModuleOut>> {
     Ok(registry.list(&cx, paging).await?)
 }
 
@@ -140,7 +144,11 @@ async fn register(
     Ok(Created(registry.register(&cx, body.into()).await?))
 }
 
-async fn validate(State(registry): State<Registry>, Cx(cx): Cx, Body(body): Body<BundleIn>) -> Result<One<PlanOut>> {
+async fn validate(
+    State(registry): State<Registry>,
+    Cx(cx): Cx,
+    Body(body): Body<BundleIn>,
+) -> Result<One<PlanOut>> {
     Ok(One::new(registry.validate(&cx, body.into()).await?))
 }
 

@@ -48,7 +48,9 @@ pub(super) fn base_url_fault(text: &str) -> Option<&'static str> {
     }
     match uri.authority() {
         None => return Some("names no host"),
-        Some(authority) if authority.as_str().contains('@') => return Some("must not carry a user or password"),
+        Some(authority) if authority.as_str().contains('@') => {
+            return Some("must not carry a user or password");
+        }
         Some(authority) if authority.host().is_empty() => return Some("names no host"),
         Some(_) => {}
     }
@@ -67,11 +69,16 @@ pub(super) fn path(text: &str, parameters: bool) -> bool {
             if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
                 let known = seen.contains(&name);
                 seen.push(name);
-                return parameters && !known && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric());
+                return parameters
+                    && !known
+                    && !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric());
             }
             !segment.is_empty()
                 && segment != "."
                 && segment != ".."
-                && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
+                && segment
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~'))
         })
 }

@@ -23,7 +23,9 @@ pub fn slug_of(name: &str) -> Result<ModuleSlug, String> {
         && !scope.starts_with('-')
         && scope.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if !scope_fits {
-        return Err("needs a scope of 1 to 39 lower-case letters, digits and hyphens between @ and /".to_owned());
+        return Err(
+            "needs a scope of 1 to 39 lower-case letters, digits and hyphens between @ and /".to_owned()
+        );
     }
     slug.parse::<ModuleSlug>().map_err(|bad| bad.to_string())
 }
@@ -58,7 +60,12 @@ pub fn check_backend_url(url: Option<&str>, has_backend: bool, checks: &mut Chec
     if let Some(fault) = form::base_url_fault(url) {
         checks.refuse("/backendUrl", FieldCode::InvalidFormat, fault);
     }
-    checks.ensure(has_backend, "/backendUrl", FieldCode::NotAllowed, "the manifest has no backend that could be there");
+    checks.ensure(
+        has_backend,
+        "/backendUrl",
+        FieldCode::NotAllowed,
+        "the manifest has no backend that could be there",
+    );
 }
 
 struct Rules<'a> {
@@ -120,7 +127,8 @@ impl Rules<'_> {
             let field = format!("/permissions/{index}");
             let parts = form::words(permission);
             if parts.len() != 3 {
-                let message = "must be of the form {module}.{resource}.{action}, in lower-case letters, digits and _";
+                let message =
+                    "must be of the form {module}.{resource}.{action}, in lower-case letters, digits and _";
                 self.wrong(&field, FieldCode::InvalidFormat, message);
             } else if !self.slug.is_empty() && parts[0] != self.slug {
                 let message = format!("must begin with {}.: a module grants only what is its own", self.slug);
@@ -135,7 +143,8 @@ impl Rules<'_> {
         if let Some(permission) = permission
             && !self.permissions.contains(permission)
         {
-            let message = format!("names {permission}, which is not among the module's permissions: add it there");
+            let message =
+                format!("names {permission}, which is not among the module's permissions: add it there");
             self.wrong(field, FieldCode::NotAllowed, message);
         }
     }
@@ -178,10 +187,12 @@ impl Rules<'_> {
             let field = format!("/events/publishes/{index}");
             let parts = form::words(kind);
             if parts.len() != 3 {
-                let message = "must be of the form {module}.{entity}.{verb}, in lower-case letters, digits and _";
+                let message =
+                    "must be of the form {module}.{entity}.{verb}, in lower-case letters, digits and _";
                 self.wrong(&field, FieldCode::InvalidFormat, message);
             } else if !self.slug.is_empty() && parts[0] != self.slug {
-                let message = format!("must begin with {}.: a module tells only of its own things", self.slug);
+                let message =
+                    format!("must begin with {}.: a module tells only of its own things", self.slug);
                 self.wrong(&field, FieldCode::NotAllowed, message);
             } else if !seen.insert(kind) {
                 self.wrong(&field, FieldCode::NotAllowed, "is there twice");
@@ -226,14 +237,23 @@ impl Rules<'_> {
             let parts: Vec<&str> = name.split('.').collect();
             let fits = matches!(parts.as_slice(), [model, "create" | "update" | "delete", "before"] if names.contains(model));
             if !fits {
-                let message = "must be named {model}.{create|update|delete}.before, with a model of the data API";
+                let message =
+                    "must be named {model}.{create|update|delete}.before, with a model of the data API";
                 self.wrong(&field, FieldCode::InvalidFormat, message);
             }
             if !form::path(path, false) {
-                self.wrong(&field, FieldCode::InvalidFormat, "must be a path of the back-end like /hooks/deal");
+                self.wrong(
+                    &field,
+                    FieldCode::InvalidFormat,
+                    "must be a path of the back-end like /hooks/deal",
+                );
             }
             if !has_backend {
-                self.wrong(&field, FieldCode::NotAllowed, "needs a back-end that can be asked: add `backend`");
+                self.wrong(
+                    &field,
+                    FieldCode::NotAllowed,
+                    "needs a back-end that can be asked: add `backend`",
+                );
             }
         }
     }
@@ -243,7 +263,11 @@ impl Rules<'_> {
             && !form::path(entry, false)
             && let Some(fault) = form::base_url_fault(entry)
         {
-            self.wrong("/entry", FieldCode::InvalidFormat, format!("{fault}; a path on this server is fine, too"));
+            self.wrong(
+                "/entry",
+                FieldCode::InvalidFormat,
+                format!("{fault}; a path on this server is fine, too"),
+            );
         }
         if manifest.route.as_ref().is_some_and(|route| !form::path(route, false) || route == "/") {
             self.wrong("/route", FieldCode::InvalidFormat, "must be a path like /crm");
@@ -259,9 +283,10 @@ impl Rules<'_> {
             self.text(&format!("/embeds/{index}/slot"), Some(&embed.slot), 100);
             self.text(&format!("/embeds/{index}/exposedComponent"), Some(&embed.exposed_component), 200);
         }
-        for (list, names) in
-            [("notificationChannels", &manifest.notification_channels), ("authProviders", &manifest.auth_providers)]
-        {
+        for (list, names) in [
+            ("notificationChannels", &manifest.notification_channels),
+            ("authProviders", &manifest.auth_providers),
+        ] {
             self.bounded(&format!("/{list}"), names.len());
             for (index, name) in names.iter().enumerate() {
                 if !form::word(name) {
@@ -290,5 +315,8 @@ impl Rules<'_> {
 
 /// A path with its parameters' names left out: two that differ in them alone are the same route.
 fn shape(path: &str) -> String {
-    path.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment }).collect::<Vec<_>>().join("/")
+    path.split('/')
+        .map(|segment| if segment.starts_with('{') { "{}" } else { segment })
+        .collect::<Vec<_>>()
+        .join("/")
 }

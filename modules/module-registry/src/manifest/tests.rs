@@ -20,7 +20,11 @@ fn mistakes(change: impl FnOnce(&mut Value)) -> Vec<String> {
     let manifest: Manifest = serde_json::from_value(text).unwrap();
     let mut checks = Checks::new();
     check(&manifest, "", &mut checks);
-    checks.finish().err().map(|e| e.field_errors().iter().map(|f| f.field.clone()).collect()).unwrap_or_default()
+    checks
+        .finish()
+        .err()
+        .map(|e| e.field_errors().iter().map(|f| f.field.clone()).collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -94,7 +98,8 @@ fn ranges_may_be_written_as_npm_writes_them() {
 #[test]
 fn the_schema_names_every_member() {
     let schema = serde_json::to_value(json_schema()).unwrap();
-    for member in ["name", "kernelSdkVersion", "backend", "permissions", "dataApi", "dependencies", "embeds"] {
+    for member in ["name", "kernelSdkVersion", "backend", "permissions", "dataApi", "dependencies", "embeds"]
+    {
         assert!(schema["properties"].get(member).is_some(), "{member}");
     }
     assert_eq!(schema["additionalProperties"], json!(false));

@@ -19,7 +19,8 @@ impl ModuleRegistry {
     pub async fn list(&self, cx: &Ctx, paging: Paging) -> Result<Page<ModuleOut>> {
         let limit = page_size(paging.limit)?;
         let tenant = cx.tenant().ok();
-        let after: Option<String> = paging.cursor.map(|c| self.cursor.read(tenant, "modules", &c)).transpose()?;
+        let after: Option<String> =
+            paging.cursor.map(|c| self.cursor.read(tenant, "modules", &c)).transpose()?;
         let db = self.db.system(cx, Reason::Modules);
         let rows = modules::list(&db, after.as_deref(), tenant, limit as i64 + 1).await?;
         let page = Page::cut(rows, limit, |row| self.cursor.write(tenant, "modules", &row.slug));
@@ -48,7 +49,8 @@ impl ModuleRegistry {
     pub async fn get(&self, cx: &Ctx, named: &str) -> Result<ModuleOut> {
         let db = self.db.system(cx, Reason::Modules);
         let row = modules::find(&db, named, cx.tenant().ok()).await?;
-        let row = row.filter(|row| row.active() || is_author(cx)).ok_or_else(|| Error::not_found("module"))?;
+        let row =
+            row.filter(|row| row.active() || is_author(cx)).ok_or_else(|| Error::not_found("module"))?;
         Ok(ModuleOut::of(row, is_author(cx)))
     }
 
@@ -65,7 +67,9 @@ impl ModuleRegistry {
         let before = before.as_ref().map(|(at, version)| (*at, version.as_str()));
         let db = self.db.system(cx, Reason::Modules);
         let rows = modules::versions(&db, &module.slug, before, limit as i64 + 1).await?;
-        let page = Page::cut(rows, limit, |row| self.cursor.write(tenant, &list, &(row.registered_at, &row.version)));
+        let page = Page::cut(rows, limit, |row| {
+            self.cursor.write(tenant, &list, &(row.registered_at, &row.version))
+        });
         Ok(page.map(VersionOut::from))
     }
 
@@ -75,7 +79,8 @@ impl ModuleRegistry {
     /// `invalid-cursor`.
     pub async fn registrations(&self, cx: &Ctx, query: RegistrationsQuery) -> Result<Page<RegistrationOut>> {
         let limit = page_size(query.limit)?;
-        let (tenant, list) = (cx.tenant().ok(), format!("registrations/{}", query.slug.as_deref().unwrap_or("")));
+        let (tenant, list) =
+            (cx.tenant().ok(), format!("registrations/{}", query.slug.as_deref().unwrap_or("")));
         let before: Option<(Timestamp, Uuid)> =
             query.cursor.map(|cursor| self.cursor.read(tenant, &list, &cursor)).transpose()?;
         let db = self.db.system(cx, Reason::Modules);

@@ -29,7 +29,10 @@ impl ModuleRegistry {
             if !has.iter().any(|(there, enabled)| *enabled && there == slug.as_str()) {
                 return Err(Error::new(
                     Slug::Conflict,
-                    format!("{} → {needed}: {needed} is not installed and enabled here. Install it first.", module.name),
+                    format!(
+                        "{} → {needed}: {needed} is not installed and enabled here. Install it first.",
+                        module.name
+                    ),
                 ));
             }
         }
@@ -63,7 +66,8 @@ impl ModuleRegistry {
     pub async fn switch(&self, cx: &Ctx, named: &str, on: bool) -> Result<InstallationOut> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let module = self.registered(cx, named).await?;
-        let present = installations::lock(&mut tx, &module.slug).await?.ok_or_else(|| not_installed(&module))?;
+        let present =
+            installations::lock(&mut tx, &module.slug).await?.ok_or_else(|| not_installed(&module))?;
         if present.enabled == on {
             return self.done(tx, InstallationOut::of(&module, present)).await;
         }
@@ -133,9 +137,10 @@ impl ModuleRegistry {
         });
         match by {
             None => Ok(()),
-            Some(other) => {
-                Err(Error::new(Slug::Conflict, format!("{other} → {}: disable or uninstall {other} first.", module.name)))
-            }
+            Some(other) => Err(Error::new(
+                Slug::Conflict,
+                format!("{other} → {}: disable or uninstall {other} first.", module.name),
+            )),
         }
     }
 

@@ -63,7 +63,8 @@ impl ModuleRegistry {
     pub async fn revoke_key(&self, cx: &Ctx, named: &str, id: Uuid) -> Result<()> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let module = self.registered(cx, named).await?;
-        let prefix = keys::revoke(&mut tx, &module.slug, id).await?.ok_or_else(|| Error::not_found("module key"))?;
+        let prefix =
+            keys::revoke(&mut tx, &module.slug, id).await?.ok_or_else(|| Error::not_found("module key"))?;
         let what = serde_json::json!({ "slug": module.slug, "prefix": prefix });
         tx.audit(Audit::new("module.key_revoked", "module_key", id).metadata(&what))?;
         tx.commit(()).await
@@ -79,7 +80,8 @@ impl ModuleRegistry {
         let found = found.filter(|found| found.valid_until.is_none_or(|end| end > cx.now()));
         let found = found.ok_or_else(Error::unauthorized)?;
         let loaded = self.snapshots.current(cx, &self.db).await?;
-        let module = loaded.public.for_tenant(found.tenant_id, &found.slug).ok_or_else(Error::unauthorized)?;
+        let module =
+            loaded.public.for_tenant(found.tenant_id, &found.slug).ok_or_else(Error::unauthorized)?;
         Ok(Principal {
             caller: Caller {
                 tenant: Some(found.tenant_id),

@@ -3,6 +3,7 @@
 mod catalogue;
 mod installations;
 mod keys;
+mod preparation;
 mod registration;
 mod unregistration;
 

@@ -22,13 +22,24 @@ impl ModuleRegistry {
     /// `not-found`; `conflict` while tenants have it or other modules need it, unless `force`.
     pub async fn unregister(&self, cx: &Ctx, named: &str, purge: bool, force: bool) -> Result<()> {
         let mut tx = self.db.system(cx, Reason::Modules).begin().await?;
-        let row = modules::find_in(&mut tx, named, None).await?.ok_or_else(|| Error::not_found("module"))?;
+        let done = self.take_out(cx, &mut tx, named, purge, force).await;
+        if let Err(error) = done {
+            tx.rollback().await;
+            return Err(error);
+        }
+        tx.commit(()).await?;
+        self.snapshots.forget();
+        Ok(())
+    }
+
+    async fn take_out(&self, cx: &Ctx, tx: &mut Tx, named: &str, purge: bool, force: bool) -> Result<()> {
+        let row = modules::find_in(tx, named, None).await?.ok_or_else(|| Error::not_found("module"))?;
         if !row.active() && !purge {
             return Err(Error::not_found("module"));
         }
-        self.lock_for_removal(&mut tx, &row).await?;
+        self.lock_for_removal(tx, &row).await?;
         if !force {
-            let tenants = modules::installed_in(&mut tx, &row.slug).await?;
+            let tenants = modules::installed_in(tx, &row.slug).await?;
             if tenants > 0 {
                 return Err(Error::new(
                     Slug::Conflict,
@@ -38,24 +49,25 @@ impl ModuleRegistry {
                     ),
                 ));
             }
-            let neighbours = modules::neighbours(&mut tx).await?;
+            let neighbours = modules::neighbours(tx).await?;
             let dependents = model::dependents(&row.name, &neighbours);
             if !dependents.is_empty() {
                 return Err(Error::new(
                     Slug::Conflict,
-                    format!("{} is needed by {}; unregister them first, or say force=true.", row.name, dependents.join(", ")),
+                    format!(
+                        "{} is needed by {}; unregister them first, or say force=true.",
+                        row.name,
+                        dependents.join(", ")
+                    ),
                 ));
             }
         }
         if purge {
-            modules::purge(&mut tx, &row.slug).await?;
+            modules::purge(tx, &row.slug).await?;
         } else {
-            modules::unregister(&mut tx, &row.slug, cx.now().plus(KEPT)).await?;
+            modules::unregister(tx, &row.slug, cx.now().plus(KEPT)).await?;
         }
-        tell(&mut tx, &row, purge)?;
-        tx.commit(()).await?;
-        self.snapshots.forget();
-        Ok(())
+        tell(tx, &row, purge)
     }
 
     /// Deletes the data of modules that were unregistered 30 days ago. Work of its own; see the tasks.
@@ -86,7 +98,10 @@ impl ModuleRegistry {
         if modules::try_lock(tx, &row.slug).await? {
             return Ok(());
         }
-        Err(Error::new(Slug::Conflict, format!("The module {} is being registered or removed just now.", row.slug)))
+        Err(Error::new(
+            Slug::Conflict,
+            format!("The module {} is being registered or removed just now.", row.slug),
+        ))
     }
 }
 

@@ -43,12 +43,11 @@ pub async fn start(db: &Handle, attempt: NewAttempt<'_>) -> Result<()> {
     .map(drop)
 }
 
-/// What became of the module's last try; its content is not needed any more.
-pub async fn finish(tx: &mut Tx, id: Uuid, fault: Option<&str>) -> Result<()> {
+/// A try came to nothing; its content is not needed any more.
+pub async fn finish(tx: &mut Tx, id: Uuid, fault: &str) -> Result<()> {
     tx.query(fabric::sql!(
         "update registry.attempt
-         set state = case when $2::text is null then 'active' else 'failed' end, fault = $2,
-             finished_at = kernel.now(), ticket = null, content = null
+         set state = 'failed', fault = $2, finished_at = kernel.now(), ticket = null, content = null
          where id = $1"
     ))
     .bind(id)
@@ -58,7 +57,7 @@ pub async fn finish(tx: &mut Tx, id: Uuid, fault: Option<&str>) -> Result<()> {
     .map(drop)
 }
 
-/// The same for the try that made a module what it is.
+/// The try that made a module what it is came to a good end; answers its kind.
 pub async fn finish_adopted(tx: &mut Tx, slug: &str) -> Result<Option<String>> {
     tx.query(fabric::sql!(
         "update registry.attempt a

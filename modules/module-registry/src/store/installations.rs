@@ -24,9 +24,11 @@ pub async fn lock(tx: &mut Tx, slug: &str) -> Result<Option<InstallationRow>> {
 
 /// The slugs of everything the tenant has, with whether it is enabled.
 pub async fn all(tx: &mut Tx) -> Result<Vec<(String, bool)>> {
-    tx.query(fabric::sql!("select slug, enabled from registry.installation where kernel.owns($1, tenant_id) order by slug"))
-        .all()
-        .await
+    tx.query(fabric::sql!(
+        "select slug, enabled from registry.installation where kernel.owns($1, tenant_id) order by slug"
+    ))
+    .all()
+    .await
 }
 
 /// Installs; none when it is installed already.

@@ -1,7 +1,7 @@
 //! Modules of the sandbox. Read and written by the system alone: no tenant owns them.
 
 use fabric::postgres::{FromRow, Handle, Json, Tx};
-use kernel::{ModuleId, Result, TenantId, Timestamp};
+use kernel::{Error, ModuleId, Result, Slug, TenantId, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -74,7 +74,12 @@ pub async fn find_in(tx: &mut Tx, named: &str, tenant: Option<TenantId>) -> Resu
 }
 
 /// Active modules after `after`, by slug.
-pub async fn list(db: &Handle, after: Option<&str>, tenant: Option<TenantId>, most: i64) -> Result<Vec<ModuleRow>> {
+pub async fn list(
+    db: &Handle,
+    after: Option<&str>,
+    tenant: Option<TenantId>,
+    most: i64,
+) -> Result<Vec<ModuleRow>> {
     db.query(fabric::sql!(
         "select m.slug, m.id, m.name, m.version, m.state, m.manifest, m.backend_url, m.content_hash, m.revision,
                 m.announced, m.registered_at, m.updated_at, m.purge_after, i.enabled, i.installed_at
@@ -116,7 +121,9 @@ pub async fn neighbours(tx: &mut Tx) -> Result<Vec<Neighbour>> {
 /// What the module's schema holds.
 pub async fn applied(tx: &mut Tx, slug: &str) -> Result<Vec<Applied>> {
     let rows: Vec<(i64, String, Vec<u8>)> = tx
-        .query(fabric::sql!("select number, file, hash from registry.applied_migration where slug = $1 order by number"))
+        .query(fabric::sql!(
+            "select number, file, hash from registry.applied_migration where slug = $1 order by number"
+        ))
         .bind(slug)
         .all()
         .await?;
@@ -130,11 +137,13 @@ pub async fn adopt(tx: &mut Tx, ticket: Uuid) -> Result<i64> {
 
 /// Whether the module is what this attempt made it.
 pub async fn is_of_attempt(db: &Handle, slug: &str, attempt: Uuid) -> Result<bool> {
-    db.query(fabric::sql!("select exists (select 1 from registry.module where slug = $1 and attempt_id = $2)"))
-        .bind(slug)
-        .bind(attempt)
-        .value()
-        .await
+    db.query(fabric::sql!(
+        "select exists (select 1 from registry.module where slug = $1 and attempt_id = $2)"
+    ))
+    .bind(slug)
+    .bind(attempt)
+    .value()
+    .await
 }
 
 /// Notes that event and audit record go with this transaction; false when they were left before.
@@ -158,7 +167,10 @@ pub async fn unannounced(db: &Handle) -> Result<Vec<String>> {
 
 /// How many tenants have it.
 pub async fn installed_in(tx: &mut Tx, slug: &str) -> Result<i64> {
-    tx.query(fabric::sql!("select count(*) from registry.installation where slug = $1")).bind(slug).value().await
+    tx.query(fabric::sql!("select count(*) from registry.installation where slug = $1"))
+        .bind(slug)
+        .value()
+        .await
 }
 
 /// Takes the module out of service; its tables stay until then. Its installations end.
@@ -179,7 +191,19 @@ pub async fn unregister(tx: &mut Tx, slug: &str, purge_after: Timestamp) -> Resu
 
 /// Removes the module and its tables.
 pub async fn purge(tx: &mut Tx, slug: &str) -> Result<()> {
-    tx.query(fabric::sql!("select registry.purge($1)")).bind(slug).run().await.map(drop)
+    let gone = tx.query(fabric::sql!("select registry.purge($1)")).bind(slug).run().await;
+    gone.map(drop).map_err(|error| {
+        if is_lock_timeout(&error) {
+            return Error::new(Slug::Conflict, "The module's tables are in use; try again in a moment.").because(error);
+        }
+        error
+    })
+}
+
+/// lock_not_available: somebody works on a table for longer than the function waits.
+fn is_lock_timeout(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    source.and_then(|error| error.as_database_error()).is_some_and(|db| db.code().as_deref() == Some("55P03"))
 }
 
 /// Unregistered modules whose data have been kept long enough.
@@ -204,7 +228,12 @@ pub struct VersionRow {
 }
 
 /// The versions that were registered, newest registration first.
-pub async fn versions(db: &Handle, slug: &str, before: Option<(Timestamp, &str)>, most: i64) -> Result<Vec<VersionRow>> {
+pub async fn versions(
+    db: &Handle,
+    slug: &str,
+    before: Option<(Timestamp, &str)>,
+    most: i64,
+) -> Result<Vec<VersionRow>> {
     let (at, version) = before.unzip();
     db.query(fabric::sql!(
         "select v.version, coalesce((select jsonb_agg(f ->> 'file') from jsonb_array_elements(v.migrations) f), '[]') as files,

@@ -54,7 +54,10 @@ pub async fn delete_all(tx: &mut Tx, tables: &[String]) -> Result<i64> {
     for (index, table) in tables.iter().enumerate() {
         let (comma, plus) = if index == 0 { ("", "") } else { (", ", " + ") };
         // Writing to a String can't fail.
-        let _ = write!(text, "{comma}gone_{index} as (delete from {table} t where kernel.owns($1, t.tenant_id) returning 1)");
+        let _ = write!(
+            text,
+            "{comma}gone_{index} as (delete from {table} t where kernel.owns($1, t.tenant_id) returning 1)"
+        );
         let _ = write!(sum, "{plus}(select count(*) from gone_{index})");
     }
     tx.composed(format!("{text} select {sum}")).value().await
