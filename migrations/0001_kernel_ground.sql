@@ -728,15 +728,15 @@ create function kernel.pull(caller uuid, wanted uuid, most integer)
 as $$
 #variable_conflict use_column
 declare
-    -- Most rows that are open at a time: all of them, and without those that stand behind a failed one. A key that
-    -- keeps failing thus does not use up the room of the others.
+    -- Most rows that are open at a time: all of them, and without those of stuck keys. A key that keeps failing, or
+    -- takes long, thus does not use up the room of the others.
     most_open constant integer := 10000;
-    most_moving constant integer := 1000;
+    most_moving constant integer := 500;
     sub kernel.subscription := kernel.find_subscription(caller, wanted);
     moment timestamptz := clock_timestamp();
     lease_end timestamptz := moment + interval '30 seconds';
     of_topics text[];
-    failing text[];
+    stuck text[];
     open_count integer;
     moving_count integer;
     full_up boolean;
@@ -821,10 +821,11 @@ begin
                 on p.subscription_id = sub.id and p.topic = h.topic and p.partition = h.partition
             where h.position > coalesce(p.position, 0) and ('*' = any (sub.types) or h.topic = any (of_topics))
         ) into behind;
-        select array_agg(d.lane) into failing
+        select array_agg(d.lane) into stuck
         from kernel.delivery d
-        where d.subscription_id = sub.id and d.failures > 0;
-        select count(*), count(*) filter (where failing is null or d.lane <> all (failing))
+        where d.subscription_id = sub.id
+          and (d.failures > 0 or (d.leased and d.due_at < moment + interval '28 seconds'));
+        select count(*), count(*) filter (where stuck is null or d.lane <> all (stuck))
         into open_count, moving_count
         from kernel.delivery d
         where d.subscription_id = sub.id;

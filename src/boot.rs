@@ -12,7 +12,7 @@ use gateway::door::{Bound, Certificates, DoorError, Shutdown, TlsDoor, TrustStor
 use gateway::{Front, FrontSettings};
 use kernel::config::{Config, Resolved, Template};
 use kernel::{Clock, Ctx, SandboxName, Timestamp};
-use sandbox::{Estate, EstateOptions};
+use sandbox::{Estate, EstateCells, EstateOptions};
 use tokio::task::JoinHandle;
 
 use crate::backend::Backend;
@@ -65,6 +65,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
         public_url: place.public_url.clone(),
         version: VERSION,
         backends,
+        migrations: fabric::postgres::Migrations::sandbox(),
     });
     let estate = tokio::select! {
         opened = opening => opened.map_err(Failure::new)?,
@@ -80,7 +81,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
 
     let door = Shutdown::new();
     let settings = FrontSettings { public_url: place.public_url.trim_end_matches('/').to_owned() };
-    let front = Front::new(estate.clone(), estate.operator().clone(), settings);
+    let front = Front::new(Arc::new(EstateCells(Arc::clone(&estate))), estate.operator().clone(), settings);
     listeners::serve(bound, tls, &front.service(), &door);
     let running = place.running();
     running

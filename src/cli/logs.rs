@@ -70,6 +70,12 @@ pub fn run(args: &Args, call: Call) -> Result<(), Failure> {
             }
         }
     }
+    if let (true, Some(trace), false) = (last.is_empty(), &args.trace, args.follow) {
+        return Err(Failure::new(format!(
+            "no line of {trace}: it is another kernel's, older than the log, or nothing of it was worth a line at this \
+             LOG_LEVEL"
+        )));
+    }
     for line in last {
         output::line(line)?;
     }

@@ -192,7 +192,7 @@ mod tests {
             lines[1],
             format!("{base}/migrations/00001_t.sql:12: t has no tenant_id [tenant-column]. Add it.")
         );
-        assert_eq!(lines[2], format!("{base}/module.manifest.json:3: version must be X.Y.Z"));
+        assert_eq!(lines[2], format!("{base}/module.manifest.json:3: version: must be X.Y.Z"));
     }
 
     #[test]

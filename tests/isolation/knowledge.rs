@@ -51,10 +51,6 @@ impl Knowledge {
         self
     }
 
-    pub fn knows(&self, id: &Uuid) -> bool {
-        self.all.contains(id)
-    }
-
     pub fn count(&self) -> usize {
         self.all.len()
     }
@@ -76,6 +72,12 @@ impl Knowledge {
         ids.sort_unstable();
         ids.dedup();
         ids
+    }
+
+    /// An id of this tenant that an answer tells, where its word was in the request.
+    pub fn ids_told_by(&self, answer: &Answer) -> Option<String> {
+        let id = uuids(&answer.text).find(|id| self.all.contains(id))?;
+        Some(format!("{} told {id}: {}", answer.asked, answer.text))
     }
 
     /// What an answer tells of this tenant beyond what was sent.

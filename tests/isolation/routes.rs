@@ -26,8 +26,6 @@ pub struct Address {
 /// An id that an address leaves open.
 #[derive(Debug, Clone)]
 pub struct Hole {
-    /// The parameter.
-    pub name: String,
     /// The segment before it: `users` in `/users/{id}`.
     pub after: String,
 }
@@ -75,7 +73,7 @@ impl Address {
         let mut holes = Vec::new();
         for segment in self.template.split('/') {
             match parameter(segment) {
-                Some(name) => holes.push(Hole { name: name.to_owned(), after: before.to_owned() }),
+                Some(_) => holes.push(Hole { after: before.to_owned() }),
                 None => before = segment,
             }
         }

@@ -22,7 +22,7 @@ use fabric::{
 };
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
-use kernel::{Clock, ClockSetting, Ctx, Error, Result, SandboxName, Slug, Timestamp};
+use kernel::{Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
@@ -211,7 +211,7 @@ impl Cell {
             for task in service.tasks() {
                 self.tasks.spawn(crate::keeper::run_task(
                     task,
-                    self.cx(name),
+                    self.fresh_cx(name),
                     self.db.written(),
                     self.stop.clone(),
                     Arc::clone(&self.faulted),
@@ -219,6 +219,13 @@ impl Cell {
             }
         }
         Ok(())
+    }
+
+    /// Makes a context for each run of a task: a deadline is counted from when it was made.
+    fn fresh_cx(&self, service: &'static str) -> impl Fn() -> CtxBuilder + Send + 'static {
+        let (name, clock) = (self.name.clone(), self.clock.clone());
+        let caller = Caller { tenant: None, actor: Actor::System(service), permissions: Arc::default() };
+        move || Ctx::build(name.clone(), clock.clone()).caller(caller.clone())
     }
 
     /// The gateway remembers verified credentials for a few seconds; a changed right is told as an event, and then it

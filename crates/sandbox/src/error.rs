@@ -39,8 +39,16 @@ pub enum OpenError {
     #[error("the template could not be made: {0}")]
     Seed(#[from] crate::seed::SeedError),
     /// Something else went wrong while opening.
-    #[error("{}", .0.detail())]
+    #[error("{}", told(.0))]
     Kernel(#[source] kernel::Error),
+}
+
+/// An error with its causes: whoever starts the process may see them.
+pub(crate) fn told(error: &kernel::Error) -> String {
+    match error.causes() {
+        causes if causes.is_empty() => error.detail().to_owned(),
+        causes => format!("{} ({causes})", error.detail()),
+    }
 }
 
 impl From<kernel::Error> for OpenError {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kernel::Ctx;
+use kernel::CtxBuilder;
 use ports::{OnFailure, Task, When};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -57,10 +57,13 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
     Ok(())
 }
 
+/// A run that takes longer than this has its statements ended.
+const LONGEST_RUN: Duration = Duration::from_secs(300);
+
 /// Runs one task of a service until it is stopped.
 pub(crate) async fn run_task(
     task: Task,
-    cx: Ctx,
+    fresh: impl Fn() -> CtxBuilder + Send + 'static,
     mut written: watch::Receiver<u64>,
     stop: CancellationToken,
     faulted: Arc<AtomicBool>,
@@ -86,7 +89,7 @@ pub(crate) async fn run_task(
             () = due => {}
         }
         first = false;
-        let run = (task.run)(cx.until(Instant::now() + Duration::from_secs(300)));
+        let run = (task.run)(fresh().deadline(Instant::now() + LONGEST_RUN).finish());
         let done = tokio::select! {
             () = stop.cancelled() => return,
             done = tokio::spawn(run) => done,

@@ -1,6 +1,6 @@
 use std::{io, path::Path, sync::Arc, time::Duration};
 
-use fabric::postgres::{Login, PgConnectOptions};
+use fabric::postgres::{Login, Migrations, PgConnectOptions};
 use gateway::{
     Front, FrontSettings,
     door::{self, Connections, Mode, Shutdown, Wanted},
@@ -9,7 +9,7 @@ use kernel::{
     SandboxName,
     config::{Config, Sources},
 };
-use sandbox::{Cell, Estate, EstateOptions};
+use sandbox::{Cell, Estate, EstateCells, EstateOptions};
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use crate::{Api, data_folder};
@@ -25,10 +25,12 @@ pub struct Kernel {
 }
 
 /// How a kernel is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct KernelOptions {
     /// Settings, by their names in the environment. Ports and data folder are chosen here unless they are named.
     pub settings: Vec<(String, String)>,
+    /// Another series of migrations than the program's own, for what comes with a new version.
+    pub migrations: Option<Migrations>,
 }
 
 impl KernelOptions {
@@ -70,11 +72,12 @@ impl Kernel {
             public_url: public_url.clone(),
             version: env!("CARGO_PKG_VERSION"),
             backends: Default::default(),
+            migrations: options.migrations.unwrap_or_else(Migrations::sandbox),
         })
         .await
         .unwrap_or_else(|error| panic!("the estate can't be opened: {error}"));
         let operator = Arc::clone(estate.operator());
-        let front = Front::new(Arc::new(Arc::clone(&estate)), operator, FrontSettings { public_url });
+        let front = Front::new(Arc::new(EstateCells(Arc::clone(&estate))), operator, FrontSettings { public_url });
         let door = Shutdown::new();
         let listening = bound.take("http").expect("the port was bound");
         door::serve(listening, Mode::Plain, front.service(), &Connections::default(), &door);

@@ -63,15 +63,7 @@ pub(crate) struct Stopped {
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs it. Nothing remains of a run that stopped.
-///
-/// It has a thread of its own: making and removing logins is work that can't move between threads.
-pub(crate) async fn run(schemas: Schemas, run: Run) -> Result<(), Stopped> {
-    let runtime = tokio::runtime::Handle::current();
-    let work = tokio::task::spawn_blocking(move || runtime.block_on(run_here(&schemas, &run)));
-    work.await.unwrap_or_else(|panic| Err(Stopped { error: Error::internal(panic), uncertain: true }))
-}
-
-async fn run_here(schemas: &Schemas, run: &Run) -> Result<(), Stopped> {
+pub(crate) async fn run(schemas: &Schemas, run: &Run) -> Result<(), Stopped> {
     let mut module =
         connect(schemas, &run.slug).await.map_err(|error| Stopped { error, uncertain: false })?;
     let mut committing = false;

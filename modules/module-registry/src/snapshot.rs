@@ -192,7 +192,11 @@ mod tests {
     #[test]
     fn a_change_makes_the_next_answer_come_from_the_database() {
         let snapshots = Snapshots::default();
-        let present = Present { loaded: Arc::new(loaded(row(1), &BTreeMap::new())), checked: Instant::now(), changes: 0 };
+        let present = Present {
+            loaded: Arc::new(loaded(row(1), &BTreeMap::new())),
+            checked: Instant::now(),
+            changes: 0,
+        };
         assert!(snapshots.is_fresh(&present));
         snapshots.forget();
         assert!(!snapshots.is_fresh(&present));

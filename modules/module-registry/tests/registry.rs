@@ -515,6 +515,10 @@ async fn nothing_stays_behind(ground: &Ground) {
                    + (select count(*) from registry.module_key) + (select count(*) from registry.module_version)")
         .await;
     assert_eq!(left, 0);
+    let counted: i64 = ground
+        .ask("select coalesce(sum(used), 0)::bigint from kernel.allowance where name = 'modules'")
+        .await;
+    assert_eq!(counted, 0);
     let logins: i64 =
         ground.ask("select count(*) from pg_roles where starts_with(rolname, 'pk__migrate')").await;
     assert_eq!(logins, 0);

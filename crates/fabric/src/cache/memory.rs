@@ -23,8 +23,8 @@ const BACKLOG: usize = 256;
 
 /// Values and counters in this process, bounded by bytes: what was used least goes first.
 pub struct MemoryStore {
-    values: sync::Cache<Box<str>, Value>,
-    counters: sync::Cache<Box<str>, Counter>,
+    values: sync::Cache<String, Value>,
+    counters: sync::Cache<String, Counter>,
     topics: Mutex<HashMap<Box<str>, broadcast::Sender<Heard>>>,
 }
 
@@ -43,14 +43,14 @@ struct Counter {
 /// When an entry's time is over: told by the entry itself, at each write.
 struct OwnTime;
 
-impl Expiry<Box<str>, Value> for OwnTime {
-    fn expire_after_create(&self, _: &Box<str>, value: &Value, now: Instant) -> Option<Duration> {
+impl Expiry<String, Value> for OwnTime {
+    fn expire_after_create(&self, _: &String, value: &Value, now: Instant) -> Option<Duration> {
         Some(value.until.saturating_duration_since(now))
     }
 
     fn expire_after_update(
         &self,
-        _: &Box<str>,
+        _: &String,
         value: &Value,
         now: Instant,
         _: Option<Duration>,
@@ -59,14 +59,14 @@ impl Expiry<Box<str>, Value> for OwnTime {
     }
 }
 
-impl Expiry<Box<str>, Counter> for OwnTime {
-    fn expire_after_create(&self, _: &Box<str>, counter: &Counter, now: Instant) -> Option<Duration> {
+impl Expiry<String, Counter> for OwnTime {
+    fn expire_after_create(&self, _: &String, counter: &Counter, now: Instant) -> Option<Duration> {
         Some(counter.until.saturating_duration_since(now))
     }
 
     fn expire_after_update(
         &self,
-        _: &Box<str>,
+        _: &String,
         counter: &Counter,
         now: Instant,
         _: Option<Duration>,
@@ -86,12 +86,12 @@ impl MemoryStore {
         Self {
             values: sync::Cache::builder()
                 .max_capacity(bytes - counters)
-                .weigher(move |key: &Box<str>, value: &Value| weight(key.len() + value.bytes.len()))
+                .weigher(move |key: &String, value: &Value| weight(key.len() + value.bytes.len()))
                 .expire_after(OwnTime)
                 .build(),
             counters: sync::Cache::builder()
                 .max_capacity(counters)
-                .weigher(move |key: &Box<str>, _: &Counter| weight(key.len()))
+                .weigher(move |key: &String, _: &Counter| weight(key.len()))
                 .expire_after(OwnTime)
                 .build(),
             topics: Mutex::default(),
@@ -120,7 +120,7 @@ impl Store for MemoryStore {
     async fn set(&self, key: &str, value: Bytes, ttl: Duration) -> Result<()> {
         // A slice of a large buffer would keep all of it.
         let bytes = Bytes::copy_from_slice(&value);
-        self.values.insert(key.into(), Value { bytes, until: Instant::now() + ttl });
+        self.values.insert(key.to_owned(), Value { bytes, until: Instant::now() + ttl });
         Ok(())
     }
 
@@ -133,12 +133,12 @@ impl Store for MemoryStore {
     async fn delete_prefix(&self, prefix: &str) -> Result<()> {
         for (key, _) in &self.values {
             if key.starts_with(prefix) {
-                self.values.invalidate(&**key);
+                self.values.invalidate(key.as_str());
             }
         }
         for (key, _) in &self.counters {
             if key.starts_with(prefix) {
-                self.counters.invalidate(&**key);
+                self.counters.invalidate(key.as_str());
             }
         }
         Ok(())
@@ -147,7 +147,7 @@ impl Store for MemoryStore {
     async fn increment(&self, key: &str, window: Duration) -> Result<Counted> {
         let now = Instant::now();
         let mut counted = Counted { count: 1, resets_in: window };
-        self.counters.entry(key.into()).and_compute_with(|entry| {
+        self.counters.entry(key.to_owned()).and_compute_with(|entry| {
             let running = entry.map(moka::Entry::into_value).filter(|counter| counter.until > now);
             let counter = match running {
                 Some(Counter { count, until }) => Counter { count: count.saturating_add(1), until },

@@ -57,6 +57,7 @@ impl PostgresLog {
             .bind(partitions)
             .bind(positions)
             .bind(most)
+            .bind(look)
             .all()
             .await
     }

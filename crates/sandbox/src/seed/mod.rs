@@ -104,7 +104,7 @@ pub enum SeedError {
     #[error("{0}")]
     Unknown(String),
     /// A service refused.
-    #[error("{what}: {}", .source.detail())]
+    #[error("{what}: {}", crate::error::told(source))]
     Refused {
         /// What was being planted.
         what: String,

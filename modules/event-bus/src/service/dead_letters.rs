@@ -17,7 +17,11 @@ impl EventBus {
     /// Events that failed too often, the latest first.
     ///
     /// Errors: invalid-cursor.
-    pub(crate) async fn dead_letters(&self, cx: &Ctx, query: &DeadLettersQuery) -> Result<Page<DeadLetterOut>> {
+    pub(crate) async fn dead_letters(
+        &self,
+        cx: &Ctx,
+        query: &DeadLettersQuery,
+    ) -> Result<Page<DeadLetterOut>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let whose = Whose { module: only_of(cx), subscription: query.subscription_id };

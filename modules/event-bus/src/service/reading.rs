@@ -69,7 +69,12 @@ impl EventBus {
     /// where what comes later will be found.
     ///
     /// Errors: not-found, event-not-declared (a module that declares none of it), invalid-cursor.
-    pub(crate) async fn messages(&self, cx: &Ctx, topic: &str, query: &MessagesQuery) -> Result<Page<DomainEvent>> {
+    pub(crate) async fn messages(
+        &self,
+        cx: &Ctx,
+        topic: &str,
+        query: &MessagesQuery,
+    ) -> Result<Page<DomainEvent>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant()?;
         let modules = self.modules.snapshot(cx).await?;

@@ -38,7 +38,11 @@ impl EventBus {
     }
 
     /// The tenant's subscriptions; a module's own.
-    pub(crate) async fn subscriptions(&self, cx: &Ctx, query: &SubscriptionsQuery) -> Result<Page<SubscriptionOut>> {
+    pub(crate) async fn subscriptions(
+        &self,
+        cx: &Ctx,
+        query: &SubscriptionsQuery,
+    ) -> Result<Page<SubscriptionOut>> {
         let most = ports::http::page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let list = format!("event-subscriptions of {}", only_of(cx).unwrap_or("all"));

@@ -69,7 +69,7 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
         "an Idempotency-Key can be required of POST and PATCH only",
     );
     ensure(operation.body_limit > 0, "its body limit must be above 0");
-    ensure((200..300).contains(&operation.answer.0), "its status of success must be 200 to 299");
+    ensure((200..400).contains(&operation.answer.0), "its status of success must be 200 to 399");
     if let Some(example) = operation.example {
         ensure(serde_json::from_str::<serde_json::Value>(example).is_ok(), "its example is not JSON");
         ensure(operation.body.is_some(), "has an example of a body and takes none");
@@ -194,7 +194,7 @@ mod tests {
             (post.clone().body::<Vec<u8>>().example("{"), "not JSON"),
             (post.example("{}"), "takes none"),
             (Operation { body_limit: 0, ..wallet() }, "above 0"),
-            (wallet().status(404), "200 to 299"),
+            (wallet().status(404), "200 to 399"),
         ] {
             let text = told(&[operation]);
             assert!(text.contains(words), "{words}: {text}");

@@ -23,7 +23,7 @@ use crate::{
 
 /// What the caller means to do.
 #[derive(Debug, Clone)]
-enum Intent {
+pub(super) enum Intent {
     /// There is no such module yet.
     Register,
     /// This module is there.
@@ -33,33 +33,34 @@ enum Intent {
 }
 
 /// A bundle that keeps to the rules, before anyone looked at what is registered.
-struct Prepared {
-    slug: ModuleSlug,
-    manifest: Manifest,
-    migrations: Vec<(String, String)>,
-    backend_url: Option<String>,
-    content_hash: [u8; 32],
-    checked: Checked,
+pub(super) struct Prepared {
+    pub(super) slug: ModuleSlug,
+    pub(super) manifest: Manifest,
+    pub(super) migrations: Vec<(String, String)>,
+    pub(super) backend_url: Option<String>,
+    pub(super) content_hash: [u8; 32],
+    pub(super) checked: Checked,
 }
 
 /// What the present asks for.
-struct Plan {
-    present: Option<modules::ModuleRow>,
-    fresh: Vec<Migration>,
-    kind: &'static str,
+pub(super) struct Plan {
+    pub(super) present: Option<modules::ModuleRow>,
+    pub(super) fresh: Vec<Migration>,
+    pub(super) kind: &'static str,
     /// This very module is registered already.
-    same: bool,
+    pub(super) same: bool,
 }
 
+/// A try that is written down.
 #[derive(Clone, Copy)]
-struct Attempt {
-    id: Uuid,
-    ticket: Uuid,
+pub(super) struct Attempt {
+    pub(super) id: Uuid,
+    pub(super) ticket: Uuid,
 }
 
 impl ModuleRegistry {
     /// Looks at the bundle itself.
-    async fn prepare(&self, bundle: Bundle) -> Result<Prepared> {
+    pub(super) async fn prepare(&self, bundle: Bundle) -> Result<Prepared> {
         let Bundle { manifest, migrations, backend_url } = bundle;
         let mut checks = Checks::new();
         manifest::check(&manifest, "/manifest", &mut checks);
@@ -84,7 +85,7 @@ impl ModuleRegistry {
     }
 
     /// Looks at what is registered, with the module locked.
-    async fn plan(&self, tx: &mut Tx, prepared: &Prepared, intent: &Intent) -> Result<Plan> {
+    pub(super) async fn plan(&self, tx: &mut Tx, prepared: &Prepared, intent: &Intent) -> Result<Plan> {
         let slug = prepared.slug.as_str();
         if !modules::try_lock(tx, slug).await? {
             return Err(Error::new(
@@ -134,7 +135,7 @@ impl ModuleRegistry {
         Ok(Plan { fresh: fresh.into_iter().cloned().collect(), kind, same, present })
     }
 
-    fn run_of(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan, end: End) -> Run {
+    pub(super) fn run_of(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan, end: End) -> Run {
         let hidden =
             prepared.manifest.data_api.models.iter().map(|model| (model.name.clone(), json!(model.hidden)));
         Run {
@@ -146,7 +147,7 @@ impl ModuleRegistry {
         }
     }
 
-    async fn start_attempt(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan) -> Result<Attempt> {
+    pub(super) async fn start_attempt(&self, cx: &Ctx, prepared: &Prepared, plan: &Plan) -> Result<Attempt> {
         let attempt = Attempt { id: Uuid::now_v7(), ticket: Uuid::from_bytes(cx.random()) };
         let migrations = prepared.migrations.iter().map(|(file, sql)| json!({ "file": file, "sql": sql }));
         let fresh = plan.fresh.iter().filter_map(|migration| {
@@ -184,7 +185,7 @@ fn names(named: &str, slug: &str, active: Option<&modules::ModuleRow>) -> bool {
     active.is_some_and(|row| named == slug || Uuid::try_parse(named).is_ok_and(|id| id == row.id.uuid()))
 }
 
-fn plan_out(prepared: &Prepared, plan: &Plan) -> PlanOut {
+pub(super) fn plan_out(prepared: &Prepared, plan: &Plan) -> PlanOut {
     let manifest = &prepared.manifest;
     let runs = |migration: &Migration| plan.fresh.iter().any(|fresh| fresh.version == migration.version);
     let routes = manifest.backend.iter().flat_map(|backend| &backend.routes);

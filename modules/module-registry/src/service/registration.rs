@@ -5,22 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fabric::{
-    crypto::sha256,
-    postgres::{Audit, Reason, Tx},
-};
-use kernel::{Ctx, Error, FieldCode, ModuleId, ModuleSlug, Result, Slug, Timestamp, check::Checks};
-use serde_json::{Value, json};
+use fabric::postgres::{Audit, Reason, Tx};
+use kernel::{Ctx, Error, ModuleId, ModuleSlug, Result, Slug};
 use uuid::Uuid;
 
+use super::preparation::{Attempt, Intent, Plan, Prepared, plan_out};
 use crate::{
     ModuleRegistry,
     events::{self, ModuleEvent},
-    http::wire::{ModuleOut, PlanOut, PlannedMigration, PlannedTable},
-    manifest::{self, Manifest},
-    migration_run::{self, End, Run},
-    model,
-    sql::{self, Checked, Migration},
+    http::{plan::PlanOut, wire::ModuleOut},
+    manifest::Manifest,
+    migration_run::{self, End},
     store::{attempts, modules},
 };
 
@@ -90,7 +85,7 @@ impl ModuleRegistry {
         let plan = self.plan(tx, &prepared, &Intent::Either).await?;
         if !prepared.checked.migrations.is_empty() && !plan.same {
             let run = self.run_of(cx, &prepared, &plan, End::RollBack);
-            migration_run::run(self.schemas.clone(), run).await.map_err(|stopped| stopped.error)?;
+            migration_run::run(&self.schemas, &run).await.map_err(|stopped| stopped.error)?;
         }
         Ok(plan_out(&prepared, &plan))
     }
@@ -190,7 +185,7 @@ impl ModuleRegistry {
             return modules::adopt(tx, attempt.ticket).await.map(drop);
         }
         let run = self.run_of(cx, prepared, plan, End::Adopt(attempt.ticket));
-        let Err(stopped) = migration_run::run(self.schemas.clone(), run).await else { return Ok(()) };
+        let Err(stopped) = migration_run::run(&self.schemas, &run).await else { return Ok(()) };
         if stopped.uncertain {
             let plain = cx.with_idempotency(None);
             let db = self.db.system(&plain, Reason::Modules);
@@ -257,4 +252,3 @@ struct Tried {
     version: String,
     module: Option<ModuleId>,
 }
-

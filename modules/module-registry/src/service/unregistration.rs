@@ -62,10 +62,9 @@ impl ModuleRegistry {
                 ));
             }
         }
+        modules::unregister(tx, &row.slug, cx.now().plus(KEPT)).await?;
         if purge {
             modules::purge(tx, &row.slug).await?;
-        } else {
-            modules::unregister(tx, &row.slug, cx.now().plus(KEPT)).await?;
         }
         tell(tx, &row, purge)
     }

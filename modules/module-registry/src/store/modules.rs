@@ -1,5 +1,7 @@
 //! Modules of the sandbox. Read and written by the system alone: no tenant owns them.
 
+use std::collections::BTreeMap;
+
 use fabric::postgres::{FromRow, Handle, Json, Tx};
 use kernel::{Error, ModuleId, Result, Slug, TenantId, Timestamp};
 use uuid::Uuid;
@@ -103,19 +105,28 @@ pub async fn try_lock(tx: &mut Tx, slug: &str) -> Result<bool> {
         .await
 }
 
+#[derive(FromRow)]
+struct NeighbourRow {
+    name: String,
+    version: String,
+    dependencies: Json<BTreeMap<String, String>>,
+}
+
 /// Every active module, as far as dependencies go.
 pub async fn neighbours(tx: &mut Tx) -> Result<Vec<Neighbour>> {
-    let rows: Vec<(String, String, Json<std::collections::BTreeMap<String, String>>)> = tx
+    let rows: Vec<NeighbourRow> = tx
         .query(fabric::sql!(
-            "select name, version, coalesce(manifest -> 'dependencies', '{}')
+            "select name, version, coalesce(manifest -> 'dependencies', '{}') as dependencies
              from registry.module where state = 'active'"
         ))
         .all()
         .await?;
-    Ok(rows
-        .into_iter()
-        .map(|(name, version, Json(dependencies))| Neighbour { name, version, dependencies })
-        .collect())
+    let neighbour = |NeighbourRow { name, version, dependencies: Json(dependencies) }| Neighbour {
+        name,
+        version,
+        dependencies,
+    };
+    Ok(rows.into_iter().map(neighbour).collect())
 }
 
 /// What the module's schema holds.
@@ -173,10 +184,12 @@ pub async fn installed_in(tx: &mut Tx, slug: &str) -> Result<i64> {
         .await
 }
 
-/// Takes the module out of service; its tables stay until then. Its installations end.
+/// Takes the module out of service; its tables stay until then. Its installations end, and count no more.
 pub async fn unregister(tx: &mut Tx, slug: &str, purge_after: Timestamp) -> Result<()> {
     tx.query(fabric::sql!(
-        "with gone as (delete from registry.installation where slug = $1)
+        "with gone as (delete from registry.installation where slug = $1 returning tenant_id),
+              returned as (update kernel.allowance a set used = greatest(a.used - 1, 0)
+                           from gone where a.tenant_id = gone.tenant_id and a.name = 'modules')
          update registry.module
          set state = 'unregistered', purge_after = $2, updated_at = kernel.now(), announced = true,
              revision = nextval('registry.revision')
@@ -194,7 +207,8 @@ pub async fn purge(tx: &mut Tx, slug: &str) -> Result<()> {
     let gone = tx.query(fabric::sql!("select registry.purge($1)")).bind(slug).run().await;
     gone.map(drop).map_err(|error| {
         if is_lock_timeout(&error) {
-            return Error::new(Slug::Conflict, "The module's tables are in use; try again in a moment.").because(error);
+            return Error::new(Slug::Conflict, "The module's tables are in use; try again in a moment.")
+                .because(error);
         }
         error
     })

@@ -72,6 +72,7 @@ pub fn registry(db: &Database, schemas: &Schemas, install_timeout: Duration) -> 
         schemas: schemas.clone(),
         cursor: CursorKey::new(&[2; 32]),
         install_timeout,
+        backends: Default::default(),
     })
 }
 
