@@ -987,7 +987,7 @@ begin
         payload := jsonb_build_object('id', entity, 'module', module, 'model', model, 'truncated', true);
     end if;
     insert into kernel.outbox (id, tenant_id, topic, partition, key, type, source, data, trace_id, at)
-    values (gen_random_uuid(), tenant, 'platform.data.events', kernel.partition_of(entity), entity,
+    values (kernel.new_id(), tenant, 'platform.data.events', kernel.partition_of(entity), entity,
             'data.' || module || '.' || model || '.' || verb, 'data-layer', payload, request ->> 'trace', moment);
     for member in select p.key from jsonb_each_text(coalesce(request -> 'personal', '{}')) p
                   where p.value is not null loop

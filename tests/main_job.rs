@@ -77,10 +77,10 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
             .await
             .expect(200);
         let events: Vec<String> =
-            pulled.data().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+            pulled.data().iter().map(|event| event["event"]["id"].as_str().unwrap().to_owned()).collect();
         for event in pulled.data() {
-            assert!(event["type"].as_str().unwrap().starts_with("data.crm."));
-            assert_eq!(event["tenantId"], registered["tenant"]["id"]);
+            assert!(event["event"]["type"].as_str().unwrap().starts_with("data.crm."));
+            assert_eq!(event["event"]["tenantId"], registered["tenant"]["id"]);
         }
         if !events.is_empty() {
             acme.post(&format!("/api/v1/events/subscriptions/{subscription}/ack"), json!({ "eventIds": events }))

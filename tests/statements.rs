@@ -12,8 +12,8 @@ use fabric::postgres::{Login, STATEMENTS, Statement};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, SqlSafeStr as _};
 use testkit::Kernel;
 
-/// The logins under which statements run.
-const LOGINS: [Login; 4] = [Login::App, Login::System, Login::Data, Login::Owner];
+/// The logins under which services run statements.
+const LOGINS: [Login; 3] = [Login::App, Login::System, Login::Data];
 
 /// What Postgres says against a statement.
 async fn refusal(owner: &mut PgConnection, statement: &Statement) -> Option<String> {

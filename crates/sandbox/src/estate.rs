@@ -121,6 +121,7 @@ impl Estate {
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
         let dialler = Dialler::new(DiallerOptions {
             allowed: config.outbound.allowed_targets.clone(),
+            own: options.backends.values().filter_map(|url| url.strip_prefix("http://")?.parse().ok()).collect(),
             ..DiallerOptions::default()
         })
         .map_err(|error| OpenError::NotYet(error.to_string()))?;

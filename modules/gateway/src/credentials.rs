@@ -7,7 +7,7 @@ use ports::Principal;
 use ring::digest::{SHA256, digest};
 
 /// How long a change of rights or a revocation may stay unnoticed.
-const STALENESS: Duration = Duration::from_secs(5);
+const STALENESS: Duration = Duration::from_secs(1);
 
 /// Credentials that are remembered at the same time.
 const REMEMBERED: u64 = 50_000;

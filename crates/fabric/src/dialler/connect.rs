@@ -81,7 +81,7 @@ impl Connector {
             host if host.is_localhost() => LOCALHOST,
             Host::Name(_) => return Ok(()),
         };
-        if known.iter().any(|address| destination.admits(*address, &self.0.options.allowed)) {
+        if known.iter().any(|address| destination.admits(*address, &self.0.options)) {
             return Ok(());
         }
         Err(DialError::Refused { host: destination.host.text(), address: known[0] })
@@ -123,7 +123,7 @@ impl Connector {
         let refused = found.first().copied();
         let mut admitted: Vec<IpAddr> = Vec::new();
         for address in found.into_iter().map(address::canonical) {
-            if destination.admits(address, &self.0.options.allowed) && !admitted.contains(&address) {
+            if destination.admits(address, &self.0.options) && !admitted.contains(&address) {
                 admitted.push(address);
             }
         }

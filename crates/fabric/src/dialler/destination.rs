@@ -1,9 +1,9 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::Uri;
 use kernel::config::Target;
 
-use super::{address, error::DialError};
+use super::{address, error::DialError, options::DiallerOptions};
 
 /// Where a request goes, read from its address without asking anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +70,13 @@ impl Destination {
         Ok(Self { host, port, tls })
     }
 
-    /// Whether an address that the host stands for may be dialled: it is public, or the operator listed it.
-    pub(super) fn admits(&self, address: IpAddr, allowed: &[Target]) -> bool {
+    /// Whether an address that the host stands for may be dialled: it is public, or the operator listed it, or it is
+    /// the process's own.
+    pub(super) fn admits(&self, address: IpAddr, options: &DiallerOptions) -> bool {
         let address = address::canonical(address);
         address::is_public(address)
-            || allowed.iter().any(|target| match target {
+            || options.own.contains(&SocketAddr::new(address, self.port))
+            || options.allowed.iter().any(|target| match target {
                 Target::Network(network) => network.contains(address),
                 Target::Host(name) => matches!(&self.host, Host::Name(host) if host == name),
             })
@@ -197,6 +199,10 @@ mod tests {
             let network = |text| Target::Network(kernel::config::Network::parse(text).unwrap());
             vec![network("127.0.0.0/8"), network("fd00::/8"), Target::Host("crm.internal".to_owned())]
         };
+        let own = vec!["127.0.0.1:8095".parse().unwrap()];
+        let options = DiallerOptions { allowed, own, ..DiallerOptions::default() };
+        assert!(read("http://127.0.0.1:8095/").unwrap().admits([127, 0, 0, 1].into(), &options));
+        assert!(!read("http://127.0.0.1:8096/").unwrap().admits([127, 0, 0, 1].into(), &options));
         let plain = read("http://backend.example/").unwrap();
         for (address, admitted) in [
             ("127.0.0.1", true),
@@ -209,10 +215,10 @@ mod tests {
             ("64:ff9b::7f00:1", false),
             ("169.254.169.254", false),
         ] {
-            assert_eq!(plain.admits(address.parse().unwrap(), &allowed), admitted, "{address}");
+            assert_eq!(plain.admits(address.parse().unwrap(), &options), admitted, "{address}");
         }
         let named = read("http://CRM.internal:9000/").unwrap();
-        assert!(named.admits([10, 0, 0, 7].into(), &allowed));
-        assert!(!read("http://x.crm.internal/").unwrap().admits([10, 0, 0, 7].into(), &allowed));
+        assert!(named.admits([10, 0, 0, 7].into(), &options));
+        assert!(!read("http://x.crm.internal/").unwrap().admits([10, 0, 0, 7].into(), &options));
     }
 }

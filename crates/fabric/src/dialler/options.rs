@@ -1,5 +1,5 @@
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -14,6 +14,8 @@ use super::connect::{Resolve, SystemResolver};
 pub struct DiallerOptions {
     /// What may be reached although it is not on the public internet.
     pub allowed: Vec<Target>,
+    /// Where programs listen that the process itself runs: these addresses with these ports, and nothing beside them.
+    pub own: Vec<SocketAddr>,
     /// The time for name, connection and TLS together.
     pub connect_timeout: Duration,
     /// Whose certificates count.
@@ -36,6 +38,7 @@ impl Default for DiallerOptions {
     fn default() -> Self {
         Self {
             allowed: Vec::new(),
+            own: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             trust: Trust::default(),
             resolver: Arc::new(SystemResolver),

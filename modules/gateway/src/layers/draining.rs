@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use kernel::{Error, Slug};
+use ports::http::Access;
 
 use super::{Onward, Step};
 use crate::{
@@ -16,6 +17,11 @@ pub(crate) struct Draining;
 impl Step for Draining {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
+        // What the operator asks of the process only passes through here: resetting the very sandbox whose host was asked
+        // must not wait for itself.
+        if visit.entry().is_some_and(|entry| entry.operation.access == Access::Operator) {
+            return onward.go(arrival).await;
+        }
         let traffic = &visit.core.traffic;
         let Some(_under_way) = traffic.request() else { return refuse(closing()) };
         tokio::select! {
