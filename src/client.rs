@@ -238,8 +238,15 @@ impl Answer {
             ("", title) => title.to_owned(),
             (detail, _) => detail.to_owned(),
         };
-        for error in &problem.errors {
-            told.push_str(&format!("\n  {}: {}", error.field.trim_start_matches('/'), error.message));
+        if let [only] = problem.errors.as_slice()
+            && told.contains(&only.message)
+        {
+            // The sentence is that field's already.
+            told = format!("{}: {}", only.field.trim_start_matches('/'), only.message);
+        } else {
+            for error in &problem.errors {
+                told.push_str(&format!("\n  {}: {}", error.field.trim_start_matches('/'), error.message));
+            }
         }
         if self.status == StatusCode::UNAUTHORIZED {
             told.push_str(
@@ -268,6 +275,11 @@ mod tests {
             r#"{"title":"Bad","detail":"It won't do.","errors":[{"field":"/name","message":"is too long"}]}"#,
         );
         assert_eq!(told.failure().sentence(), "It won't do.\n  name: is too long");
+        let told = answer(
+            400,
+            r#"{"detail":"/name: is too long","errors":[{"field":"/name","message":"is too long"}]}"#,
+        );
+        assert_eq!(told.failure().sentence(), "name: is too long");
     }
 
     #[test]

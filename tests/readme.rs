@@ -46,7 +46,7 @@ fn run(kernel: &Binary, document: &str) -> String {
 fn the_tour_of_the_readme_works() {
     let kernel = Launch::default().start(env!("CARGO_BIN_EXE_platform-kernel"));
     let said = run(&kernel, "README.md");
-    assert!(said.lines().filter(|line| *line == "1000").count() >= 4, "{said}");
+    assert!(said.lines().filter(|line| line.ends_with("1000")).count() >= 4, "{said}");
     assert!(said.contains("\"valid\":true"), "{said}");
     assert!(said.contains("data.crm."), "{said}");
 }

@@ -39,6 +39,15 @@ fn can_be_explained(statement: &Statement) -> bool {
     ["select", "insert", "update", "delete", "with"].contains(&first.as_str())
 }
 
+/// A column that is not there and a table that is not the services' are noticed.
+async fn that_the_test_can_fail(owner: &mut PgConnection, app: &mut PgConnection) {
+    let statement = |text| Statement { file: "here", line: 1, text };
+    let told = refusal(owner, &statement("select colour from iam.role where tenant_id = $1")).await;
+    assert!(told.as_ref().is_some_and(|told| told.contains("42703") && told.contains("colour")), "{told:?}");
+    let told = allowed(app, &statement("select private_sealed from iam.signing_key where kid = $1")).await;
+    assert!(told.as_ref().is_err_and(|told| told.contains("permission denied")), "{told:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_statement_fits_the_schema_and_somebodys_rights() {
     let kernel = Kernel::empty().await;
@@ -48,6 +57,7 @@ async fn every_statement_fits_the_schema_and_somebodys_rights() {
     for login in LOGINS {
         logins.push((login, kernel.sql("default", login).await));
     }
+    that_the_test_can_fail(&mut owner, &mut logins[0].1).await;
     let (mut wrong, mut prepared) = (Vec::new(), 0);
     for statement in STATEMENTS.iter() {
         let place = format!("{}:{}", statement.file, statement.line);

@@ -83,16 +83,23 @@ fn buffered<W: std::io::Write + Send + 'static>(writer: W) -> (NonBlocking, Work
     NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true).finish(writer)
 }
 
-/// Our crates at the level asked for; libraries no louder than `info`, for theirs is not the story.
+/// Our crates at the level asked for; libraries no louder than their own stories deserve, unless they are asked by name.
 fn filter(level: &str) -> Result<EnvFilter, Failure> {
-    const LIBRARIES: [&str; 7] = ["hyper", "h2", "rustls", "sqlx", "tower", "tokio", "mio"];
+    // sqlx passes every NOTICE of PostgreSQL on as info.
+    const LIBRARIES: [(&str, &str); 7] = [
+        ("sqlx", "warn"),
+        ("hyper", "info"),
+        ("h2", "info"),
+        ("rustls", "info"),
+        ("tower", "info"),
+        ("tokio", "info"),
+        ("mio", "info"),
+    ];
     let mut directives = level.to_owned();
-    if level.contains("debug") || level.contains("trace") {
-        for library in LIBRARIES {
-            // What was asked for by name stays as it was asked.
-            if !level.split(',').any(|directive| directive.starts_with(library)) {
-                directives.push_str(&format!(",{library}=info"));
-            }
+    let is_quiet = level.split(',').any(|directive| matches!(directive, "off" | "error" | "warn"));
+    for (library, most) in LIBRARIES {
+        if !is_quiet && !level.split(',').any(|directive| directive.starts_with(library)) {
+            directives.push_str(&format!(",{library}={most}"));
         }
     }
     EnvFilter::try_new(directives).map_err(|error| {
@@ -108,6 +115,7 @@ mod tests {
     fn debug_is_for_our_own_crates() {
         let shown = filter("debug,sqlx=trace").unwrap().to_string();
         assert!(shown.contains("hyper=info") && shown.contains("sqlx=trace"), "{shown}");
-        assert!(!filter("info").unwrap().to_string().contains("hyper"));
+        assert!(filter("info").unwrap().to_string().contains("sqlx=warn"));
+        assert_eq!(filter("warn").unwrap().to_string(), "warn");
     }
 }

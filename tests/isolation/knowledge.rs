@@ -51,6 +51,10 @@ impl Knowledge {
         self
     }
 
+    pub fn knows(&self, id: &Uuid) -> bool {
+        self.all.contains(id)
+    }
+
     pub fn count(&self) -> usize {
         self.all.len()
     }
@@ -65,10 +69,10 @@ impl Knowledge {
         chosen
     }
 
-    /// One id of every table's own: the ids that references go to.
+    /// One id of every column that holds ids: what references can point to.
     pub fn entities(&self) -> Vec<Uuid> {
-        let own = self.places.iter().filter(|(place, _)| place.ends_with(".id") || place.ends_with(".tenant_id"));
-        let mut ids: Vec<Uuid> = own.filter_map(|(_, ids)| ids.first().copied()).collect();
+        let columns = self.places.iter().filter(|(place, _)| place.ends_with("id") && !place.contains(' '));
+        let mut ids: Vec<Uuid> = columns.filter_map(|(_, ids)| ids.first().copied()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids

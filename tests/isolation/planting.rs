@@ -139,8 +139,8 @@ pub async fn plant(api: &Api, addresses: &[Address], mark: &'static str) -> Tena
     tenant.keys.extend(key.body["key"].as_str().map(str::to_owned));
     people(&mut tenant).await;
     records(&mut tenant).await;
-    events(&mut tenant).await;
     examples(&mut tenant, addresses).await;
+    events(&mut tenant).await;
     tenant
 }
 
@@ -168,9 +168,13 @@ async fn records(tenant: &mut Tenant) {
     }
 }
 
-/// A dead letter and a delivery in somebody's hands.
+/// A schema, a dead letter and a delivery in somebody's hands.
 async fn events(tenant: &mut Tenant) {
     let mark = tenant.mark;
+    let schema = json!({ "type": "object", "title": format!("What {mark} imports"),
+                         "properties": { "id": { "type": "string" } } });
+    let schema = json!({ "type": "crm.contact.imported", "version": "1.0.0", "schema": schema });
+    tenant.make("/api/v1/events/schemas", schema).await.expect(201);
     let wish = json!({ "types": ["crm.deal.won"], "consumerGroup": format!("ears-of-{mark}"), "fromBeginning": true,
                        "maxRetries": 0 });
     let subscription = tenant.make("/api/v1/events/subscriptions", wish).await.expect(201).id();

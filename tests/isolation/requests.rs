@@ -66,8 +66,9 @@ pub fn normal(answer: &Answer, sent: &str) -> String {
     }
     let mut body = answer.body.clone();
     if let Some(members) = body.as_object_mut() {
-        members.remove("traceId");
-        members.remove("instance");
+        for own in ["traceId", "requestId", "instance"] {
+            members.remove(own);
+        }
     }
     format!("{status} {}", body.to_string().replace(sent, "SENT"))
 }
