@@ -11,7 +11,7 @@ use crate::failure::Failure;
 pub enum Stop {
     /// In order: balancers get time to notice (SIGTERM).
     InOrder,
-    /// Somebody sits at the terminal and waits (SIGINT there, or the terminal was closed).
+    /// Somebody waits (SIGINT, as ^C sends it; or the terminal was closed).
     Soon,
 }
 
@@ -53,7 +53,7 @@ impl Signals {
     pub async fn next(&mut self) -> Told {
         tokio::select! {
             _ = self.terminate.recv() => Told::Stop(Stop::InOrder),
-            _ = self.interrupt.recv() => Told::Stop(if self.on_terminal { Stop::Soon } else { Stop::InOrder }),
+            _ = self.interrupt.recv() => Told::Stop(Stop::Soon),
             _ = self.hang_up.recv() => if self.on_terminal { Told::Stop(Stop::Soon) } else { Told::Reload },
         }
     }

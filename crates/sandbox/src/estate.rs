@@ -9,26 +9,27 @@ use std::{
 use fabric::{
     crypto::RootKey,
     dialler::{Dialler, DiallerOptions},
-    postgres::{Cluster, Database, DatabaseOptions, Login, Logins, Migrations, PgConnectOptions},
+    postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
-use gateway::{Cells, Gateway, GatewaySettings, HostRules, HostVerdict, Metrics, RateLimit};
+use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
-    Error, Result, SandboxName, Slug,
+    Result, SandboxName, Slug,
     config::{Config, Template},
 };
-use async_trait::async_trait;
 use sqlx::ConnectOptions as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cell::{Cell, CellDeps, draining},
+    cell::{Cell, draining},
     control::{Control, SandboxRow, SandboxState},
     error::OpenError,
     installation::Installation,
+    opening::{CONTROL, check_key, open_control},
     operator::Operator,
     parts::Parts,
     templates::{Spares, Templates},
+    waking::own_hosts,
 };
 
 /// All sandboxes of the process.
@@ -42,17 +43,17 @@ pub struct Estate {
     pub(crate) spares: Spares,
     /// Verbs under way: each holds a connection to the control database while it waits for others.
     pub(crate) verbs: tokio::sync::Semaphore,
-    operator: Arc<Operator>,
-    dialler: Dialler,
-    hash_pool: HashPool,
-    metrics: Arc<Metrics>,
-    hosts: HostRules,
+    pub(crate) operator: Arc<Operator>,
+    pub(crate) dialler: Dialler,
+    pub(crate) hash_pool: HashPool,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) hosts: HostRules,
     slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
     timings: OnceLock<Timings>,
     stop: CancellationToken,
     /// What each closed sandbox failed with, for `/health`.
     pub(crate) failures: Mutex<BTreeMap<String, String>>,
-    closing: std::sync::atomic::AtomicBool,
+    pub(crate) closing: std::sync::atomic::AtomicBool,
 }
 
 /// How the estate is set up.
@@ -92,9 +93,6 @@ impl Slot {
 
 /// How long a new request waits for a sandbox that is being changed.
 const WAIT_FOR_CHANGE: Duration = Duration::from_secs(2);
-
-/// The name of the control database.
-const CONTROL: &str = "pk_control";
 
 impl Estate {
     /// Opens everything: the server, the control database, the templates, the default sandbox.
@@ -231,112 +229,6 @@ impl Estate {
         self.open_cell(&slot, name, &row).await
     }
 
-    /// Opens a cell; the caller holds the slot's change lock.
-    pub(crate) async fn open_cell(
-        self: &Arc<Self>,
-        slot: &Slot,
-        name: &SandboxName,
-        row: &SandboxRow,
-    ) -> Result<Arc<Cell>> {
-        match row.state.as_str() {
-            "ready" | "failed" => {}
-            _ => return Err(draining()),
-        }
-        match self.wake(name, row).await {
-            Ok(cell) => {
-                self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
-                slot.set(Some(Arc::clone(&cell)));
-                Ok(cell)
-            }
-            Err(error) => {
-                let reason = format!("{error:?}");
-                tracing::error!(sandbox = %name, reason, "the sandbox can't be opened");
-                self.failures.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_string(), reason);
-                Err(Error::new(
-                    Slug::DependencyUnavailable,
-                    format!("The sandbox {name} can't be opened; /health says why. Other sandboxes are not affected."),
-                )
-                .because(error))
-            }
-        }
-    }
-
-    async fn wake(self: &Arc<Self>, name: &SandboxName, row: &SandboxRow) -> Result<Arc<Cell>> {
-        let logins = Logins::new(name, self.sandbox_key(row));
-        let database = name.database();
-        if row.schema_fingerprint != self.templates.fingerprint() {
-            let owner = logins.options(&self.parts.cluster, Login::Owner, &database);
-            let applied = self.templates.migrations().apply(&owner).await.map_err(Error::internal)?;
-            if applied > 0 {
-                tracing::info!(sandbox = %name, applied, "migrated");
-            }
-            self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
-        }
-        self.cell_on(&database, name, row, logins).await
-    }
-
-    /// A cell on a database that has today's schema.
-    pub(crate) async fn cell_on(
-        self: &Arc<Self>,
-        database: &str,
-        name: &SandboxName,
-        row: &SandboxRow,
-        logins: Logins,
-    ) -> Result<Arc<Cell>> {
-        Cell::open(CellDeps {
-            row,
-            name: name.clone(),
-            database: database.to_owned(),
-            key: self.sandbox_key(row),
-            logins,
-            parts: &self.parts,
-            settings: self.gateway_settings(name),
-            issuer: self.issuer(name),
-            hosts: self.own_hosts(),
-            hash_pool: self.hash_pool.clone(),
-            metrics: Arc::clone(&self.metrics),
-            operator: self.operator.clone(),
-            dialler: self.dialler.clone(),
-            backends: self.options.backends.clone(),
-            install_timeout: self.options.config.modules.install_timeout,
-            process_routes: Some(crate::http::routes(self)),
-        })
-        .await
-    }
-
-    fn gateway_settings(&self, name: &SandboxName) -> GatewaySettings {
-        let config = &self.options.config;
-        GatewaySettings {
-            request_timeout: config.limits.request_timeout,
-            public_url: self.issuer(name),
-            trusted_proxies: config.listen.trusted_proxies.clone(),
-            version: self.options.version,
-            rate: Some(RateLimit {
-                per_second: config.limits.requests_per_second,
-                burst: config.limits.burst,
-            }),
-            ..GatewaySettings::default()
-        }
-    }
-
-    fn own_hosts(&self) -> Vec<String> {
-        own_hosts(&self.options)
-    }
-
-    /// The address of a sandbox: the public one, with the sandbox's own host where it is not the default.
-    pub fn issuer(&self, name: &SandboxName) -> String {
-        let public = self.options.public_url.trim_end_matches('/');
-        if name.is_default() {
-            return public.to_owned();
-        }
-        let (scheme, rest) = public.split_once("://").unwrap_or(("http", public));
-        let port = rest.rsplit_once(':').map(|(_, port)| port).filter(|p| p.bytes().all(|b| b.is_ascii_digit()));
-        match port {
-            Some(port) => format!("{scheme}://{name}.localhost:{port}"),
-            None => format!("{scheme}://{name}.localhost"),
-        }
-    }
-
     pub(crate) fn sandbox_key(&self, row: &SandboxRow) -> RootKey {
         self.installation.key().branch(&row.id.to_string())
     }
@@ -444,80 +336,5 @@ impl Estate {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.control_db.close();
         self.parts.close().await
-    }
-}
-
-/// Names of the default sandbox beside localhost: that of the public address, and those configured.
-fn own_hosts(options: &EstateOptions) -> Vec<String> {
-    let public = options.config.public_url.as_ref().map(|url| url.host().to_owned());
-    public.into_iter().chain(options.config.hosts.iter().cloned()).collect()
-}
-
-async fn open_control(parts: &Parts, key: &RootKey) -> Result<Database, OpenError> {
-    let logins = Logins::control(key.branch("control"));
-    let present = parts.cluster.databases(CONTROL).await?.iter().any(|name| name == CONTROL);
-    if !present {
-        parts.cluster.create_database(CONTROL, None).await?;
-        parts.cluster.let_in(&logins, CONTROL).await?;
-    }
-    let owner = logins.options(&parts.cluster, Login::Owner, CONTROL);
-    match Migrations::control().apply(&owner).await {
-        Ok(_) => {}
-        // The roles carry the key's passwords; another key can't sign in. After unpacking they have none yet.
-        Err(fabric::postgres::MigrationError::Unreachable(_)) if present && parts.embedded().is_some() => {
-            parts.cluster.let_in(&logins, CONTROL).await?;
-            Migrations::control().apply(&owner).await?;
-        }
-        Err(fabric::postgres::MigrationError::Unreachable(_)) if present => return Err(OpenError::OtherKey),
-        Err(error) => return Err(error.into()),
-    }
-    let options = |login| logins.options(&parts.cluster, login, CONTROL);
-    Ok(Database::new(DatabaseOptions {
-        app: options(Login::App),
-        system: options(Login::System),
-        data: options(Login::Data),
-        budget: Arc::clone(&parts.budget),
-        pool_size: 12,
-        key: key.branch("control"),
-    }))
-}
-
-const KEY_CHECK: &[u8] = b"this installation's key";
-
-async fn check_key(control: &Control, key: &RootKey) -> Result<(), OpenError> {
-    let seal = key.sealing("installation");
-    let kept = control.installation_check(uuid::Uuid::new_v4(), seal.seal(b"check", KEY_CHECK)).await?;
-    match seal.open(b"check", &kept) {
-        Ok(text) if text == KEY_CHECK => Ok(()),
-        _ => Err(OpenError::OtherKey),
-    }
-}
-
-/// The estate as the front sees it.
-pub struct EstateCells(pub Arc<Estate>);
-
-#[async_trait]
-impl Cells for EstateCells {
-    fn sandbox_of_host(&self, host: &str) -> HostVerdict {
-        self.0.hosts.verdict(host)
-    }
-
-    async fn gateway(&self, name: &SandboxName) -> Result<Arc<Gateway>> {
-        Ok(Arc::clone(self.0.cell(name).await?.gateway()))
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        if self.0.closing.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err("shutting down".to_owned());
-        }
-        match self.0.parts.embedded().map(|postgres| postgres.state().borrow().clone()) {
-            Some(fabric::postgres::embedded::State::Down { reason }) => Err(format!("Postgres: {reason}")),
-            Some(fabric::postgres::embedded::State::Starting) => Err("Postgres is starting".to_owned()),
-            _ => Ok(()),
-        }
-    }
-
-    async fn health(&self) -> serde_json::Value {
-        crate::http::health(&self.0).await
     }
 }
