@@ -50,7 +50,8 @@ fn wrk(url: &str, headers: &[String]) -> Option<Rate> {
 fn pgbench(url: &str, tenant: &str, script: &str) -> Option<f64> {
     let file = std::env::temp_dir().join(format!("pk-bench-{}.sql", std::process::id()));
     std::fs::write(&file, script).unwrap();
-    let found = ["/usr/lib/postgresql/15/bin/pgbench", "/usr/lib/postgresql/17/bin/pgbench", "/usr/bin/pgbench"];
+    let found =
+        ["/usr/lib/postgresql/15/bin/pgbench", "/usr/lib/postgresql/17/bin/pgbench", "/usr/bin/pgbench"];
     let tool = found.into_iter().find(|path| Path::new(path).exists())?;
     let output = Command::new(tool)
         .env("PGOPTIONS", format!("-c kernel.tenant={tenant}"))
@@ -69,7 +70,8 @@ fn show(name: &str, rate: &Option<Rate>, bare: &Option<Rate>, database: Option<f
         println!("{name:<26} wrk is not installed (apt-get install wrk)");
         return;
     };
-    let to_bare = bare.as_ref().map_or("-".to_owned(), |bare| format!("{:.2}", rate.per_second / bare.per_second));
+    let to_bare =
+        bare.as_ref().map_or("-".to_owned(), |bare| format!("{:.2}", rate.per_second / bare.per_second));
     let to_database = database.map_or("-".to_owned(), |tps| format!("{:.2}", rate.per_second / tps));
     let errors = if rate.errors { "  with errors!" } else { "" };
     println!(
@@ -89,7 +91,8 @@ async fn main() {
     let me = api.get("/api/v1/auth/me").await.expect(200);
     let tenant = me.body["tenant"]["id"].as_str().unwrap().to_owned();
 
-    let json = |text: String| get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) });
+    let json =
+        |text: String| get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) });
     let bare = Router::new().route("/one", json(one.text.clone())).route("/list", json(listed.text.clone()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let bare_url = format!("http://{}", listener.local_addr().unwrap());

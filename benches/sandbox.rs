@@ -50,7 +50,8 @@ async fn verbs(operator: &Api, stranger: &Api, label: &str) {
             timed(operator.post("/api/v1/sandboxes/busy/fork", json!({ "name": name }))).await;
         answer.expect(201);
         forks.push(took);
-        let (took, answer) = timed(operator.post(&format!("/api/v1/sandboxes/{name}/reset"), json!({}))).await;
+        let (took, answer) =
+            timed(operator.post(&format!("/api/v1/sandboxes/{name}/reset"), json!({}))).await;
         answer.expect(200);
         resets.push(took);
         stranger.sandbox(&name).sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
@@ -82,7 +83,8 @@ async fn load(stranger: Api, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
 async fn export(stranger: Api, stop: Arc<AtomicBool>) {
     let api = stranger.sandbox("busy").sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
     while !stop.load(Ordering::Relaxed) {
-        let sent = api.raw(reqwest::Method::GET, "/api/v1/data/crm/contacts/export?format=ndjson").send().await;
+        let sent =
+            api.raw(reqwest::Method::GET, "/api/v1/data/crm/contacts/export?format=ndjson").send().await;
         let Ok(mut response) = sent else { continue };
         // Reads slowly, so that the export is open all the time.
         while let Ok(Some(_)) = response.chunk().await {
@@ -103,11 +105,18 @@ async fn two_hundred(kernel: &Binary, operator: &Api, stranger: &Api) {
     }
     let megabytes = resident_megabytes(kernel.pid());
     let verdict = if megabytes <= 300 { "within" } else { "ABOVE" };
-    println!("200 sandboxes, each used once: {} s, process {megabytes} MB resident   {verdict} 300", begun.elapsed().as_secs());
+    println!(
+        "200 sandboxes, each used once: {} s, process {megabytes} MB resident   {verdict} 300",
+        begun.elapsed().as_secs()
+    );
     for n in 0..200 {
         operator.delete(&format!("/api/v1/sandboxes/many-{n}")).await.expect(204);
     }
-    println!("all deleted after {} s, process {} MB resident", begun.elapsed().as_secs(), resident_megabytes(kernel.pid()));
+    println!(
+        "all deleted after {} s, process {} MB resident",
+        begun.elapsed().as_secs(),
+        resident_megabytes(kernel.pid())
+    );
 }
 
 #[tokio::main]

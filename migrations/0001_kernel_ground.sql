@@ -30,8 +30,9 @@ create function kernel.now() returns timestamptz
     return (select coalesce(c.frozen_at, clock_timestamp() + c.offset_micros * interval '1 microsecond')
             from kernel.clock c);
 
--- Puts a table under row-level security: the application's role sees the bound tenant's rows, the system's role and
--- the owner (who runs migrations and never serves a tenant) see all.
+-- Puts a table under row-level security: the application's role sees the bound tenant's rows; the system's role sees
+-- those of the tenant it is bound to, and all when it is bound to none; the owner, who runs migrations and never serves a
+-- tenant, sees all.
 create procedure kernel.protect(target regclass)
     language plpgsql
 as $$
@@ -40,7 +41,9 @@ begin
     execute format('alter table %s force row level security', target);
     execute format('create policy tenant_rows on %s to pk_app using (tenant_id = kernel.tenant()) '
                    'with check (tenant_id = kernel.tenant())', target);
-    execute format('create policy system_rows on %s to pk_system using (true) with check (true)', target);
+    execute format('create policy system_rows on %s to pk_system '
+                   'using ((select kernel.tenant()) is null or tenant_id = (select kernel.tenant())) '
+                   'with check ((select kernel.tenant()) is null or tenant_id = (select kernel.tenant()))', target);
     execute format('create policy owner_rows on %s to pk_owner using (true) with check (true)', target);
     execute format('create policy reader_rows on %s for select to pk_reader using (true)', target);
     execute format('grant select, insert, update, delete on %s to pk_app, pk_system', target);

@@ -19,7 +19,10 @@ fn kills() -> usize {
 }
 
 fn start(data: &Path, durability: &str) -> Binary {
-    Launch::default().with("KERNEL_DURABILITY", durability).on(data).start(env!("CARGO_BIN_EXE_platform-kernel"))
+    Launch::default()
+        .with("KERNEL_DURABILITY", durability)
+        .on(data)
+        .start(env!("CARGO_BIN_EXE_platform-kernel"))
 }
 
 /// The pid of the postmaster, from its own file.
@@ -60,7 +63,9 @@ impl Load {
     fn on(api: &Api, round: &str) -> Self {
         let (stop, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let tasks = (0..8)
-            .map(|n| tokio::spawn(write(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept))))
+            .map(|n| {
+                tokio::spawn(write(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept)))
+            })
             .collect();
         Self { stop, kept, tasks }
     }

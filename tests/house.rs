@@ -9,8 +9,18 @@ use std::{
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 const SERVICES: [&str; 12] = [
-    "gateway", "iam", "data-layer", "event-bus", "notify", "files", "money", "audit", "billing", "module-registry",
-    "integration-hub", "domain-resolver",
+    "gateway",
+    "iam",
+    "data-layer",
+    "event-bus",
+    "notify",
+    "files",
+    "money",
+    "audit",
+    "billing",
+    "module-registry",
+    "integration-hub",
+    "domain-resolver",
 ];
 
 /// What each crate of the house may stand on.
@@ -51,7 +61,8 @@ fn imports_run_one_way() {
         let may = allowed(&package.name);
         for dependency in &package.dependencies {
             let inside = own.contains(&dependency.name);
-            let product = dependency.kind == DependencyKind::Normal || dependency.kind == DependencyKind::Build;
+            let product =
+                dependency.kind == DependencyKind::Normal || dependency.kind == DependencyKind::Build;
             if inside && product && !may.contains(dependency.name.as_str()) {
                 wrong.push(format!("{} must not import {}", package.name, dependency.name));
             }
@@ -95,15 +106,20 @@ fn kernel_sql_asks_the_sandbox_for_the_date() {
     for path in sources {
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let text = code(line).to_lowercase().replace("kernel.now()", "");
-            let own = text.contains("current_timestamp") || text.match_indices("now()").any(|(at, _)| {
-                !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.')
-            });
+            let own = text.contains("current_timestamp")
+                || text.match_indices("now()").any(|(at, _)| {
+                    !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+                });
             if own {
                 wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
             }
         }
     }
-    assert!(wrong.is_empty(), "use kernel.now(), or clock_timestamp() where real time is meant:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "use kernel.now(), or clock_timestamp() where real time is meant:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -115,7 +131,8 @@ fn migrations_are_one_numbered_series_with_a_service_each() {
         }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut parts = name.splitn(3, '_');
-        let number: u32 = parts.next().unwrap().parse().unwrap_or_else(|_| panic!("{name}: begins with its number"));
+        let number: u32 =
+            parts.next().unwrap().parse().unwrap_or_else(|_| panic!("{name}: begins with its number"));
         assert!(parts.next().is_some() && parts.next().is_some(), "{name}: NNNN_<service>_<what>.sql");
         assert!(numbers.insert(number, name.clone()).is_none(), "{name}: the number is taken");
     }

@@ -9,7 +9,8 @@ fn binary() -> Binary {
 
 async fn install_crm(api: &Api) {
     let modules = api.get("/api/v1/modules").await.expect(200);
-    let crm = modules.data().iter().find(|module| module["name"] == "@example/crm").expect("the demo has the CRM");
+    let crm =
+        modules.data().iter().find(|module| module["name"] == "@example/crm").expect("the demo has the CRM");
     let id = crm["id"].as_str().unwrap();
     api.post(&format!("/api/v1/modules/{id}/install"), json!({})).await.expect(200);
 }
@@ -37,24 +38,32 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
     install_crm(&acme).await;
 
     let subscription = acme
-        .post("/api/v1/events/subscriptions", json!({ "types": ["data.crm.*"], "target": { "kind": "pull" },
-              "consumerGroup": "tour" }))
+        .post(
+            "/api/v1/events/subscriptions",
+            json!({ "types": ["data.crm.*"], "target": { "kind": "pull" },
+              "consumerGroup": "tour" }),
+        )
         .await
         .expect(201)
         .id();
 
     let companies = acme
-        .post("/api/v1/data/crm/companies", json!([
-            { "name": "Blue Harbor", "industry": "logistics", "country": "PT" },
-            { "name": "Granite Works", "industry": "construction", "country": "AT" },
-        ]))
+        .post(
+            "/api/v1/data/crm/companies",
+            json!([
+                { "name": "Blue Harbor", "industry": "logistics", "country": "PT" },
+                { "name": "Granite Works", "industry": "construction", "country": "AT" },
+            ]),
+        )
         .await
         .expect(201);
     let ids: Vec<String> =
         companies.data().iter().map(|company| company["id"].as_str().unwrap().to_owned()).collect();
     let contacts: Vec<Value> = (0..1000)
-        .map(|n| json!({ "first_name": format!("First{n}"), "last_name": format!("Last{:03}", n % 500),
-                         "email": format!("person{n}@example.com"), "company_id": ids[n % 2] }))
+        .map(|n| {
+            json!({ "first_name": format!("First{n}"), "last_name": format!("Last{:03}", n % 500),
+                         "email": format!("person{n}@example.com"), "company_id": ids[n % 2] })
+        })
         .collect();
     acme.post("/api/v1/data/crm/contacts", Value::Array(contacts)).await.expect(201);
 
@@ -83,8 +92,11 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
             assert_eq!(event["event"]["tenantId"], registered["tenant"]["id"]);
         }
         if !events.is_empty() {
-            acme.post(&format!("/api/v1/events/subscriptions/{subscription}/ack"), json!({ "eventIds": events }))
-                .await;
+            acme.post(
+                &format!("/api/v1/events/subscriptions/{subscription}/ack"),
+                json!({ "eventIds": events }),
+            )
+            .await;
         }
         seen.extend(events);
     }

@@ -16,7 +16,13 @@ use crate::{
 const IDS_PER_PLACE: usize = 1;
 
 /// A leak in an answer, or an answer that should not be.
-fn looked_at(stage: &Stage, case: &'static str, at: &Address, answer: &Answer, ids: &[Uuid]) -> Option<Fault> {
+fn looked_at(
+    stage: &Stage,
+    case: &'static str,
+    at: &Address,
+    answer: &Answer,
+    ids: &[Uuid],
+) -> Option<Fault> {
     let fault = |told, leak| Some(Fault { case, at: at.label(), told, leak });
     if let Some(told) = stage.alpha.knows.told_by(answer, &sent(ids.iter().copied())) {
         return fault(told, true);
@@ -51,10 +57,16 @@ pub async fn ids_in_addresses(stage: &mut Stage, report: &mut Report) {
     stage.revive_beta().await;
     let stage = &*stage;
     let foreign = stage.alpha.knows.sample(IDS_PER_PLACE);
-    report.note(format!("{} ids of Alpha known, {} of them tried in every address", stage.alpha.knows.count(), foreign.len()));
+    report.note(format!(
+        "{} ids of Alpha known, {} of them tried in every address",
+        stage.alpha.knows.count(),
+        foreign.len()
+    ));
     // With neither guard a write would take away what the next request is to find.
     let tried = stage.addresses.iter().filter(|address| {
-        !address.holes().is_empty() && !address.is_above_tenants() && (stage.guards != Guards::Neither || address.is_get())
+        !address.holes().is_empty()
+            && !address.is_above_tenants()
+            && (stage.guards != Guards::Neither || address.is_get())
     });
     let mut places = Vec::new();
     for address in tried {
@@ -96,8 +108,9 @@ pub async fn ids_in_addresses(stage: &mut Stage, report: &mut Report) {
 }
 
 /// Query parameters that name no thing.
-const NO_REFERENCES: [&str; 12] =
-    ["limit", "cursor", "count", "sort", "select", "format", "from", "to", "max", "deleted", "purge", "force"];
+const NO_REFERENCES: [&str; 12] = [
+    "limit", "cursor", "count", "sort", "select", "format", "from", "to", "max", "deleted", "purge", "force",
+];
 
 /// Alpha's ids and word in every parameter of every query, and as filters of records.
 pub async fn ids_in_queries(stage: &mut Stage, report: &mut Report) {
@@ -115,14 +128,16 @@ pub async fn ids_in_queries(stage: &mut Stage, report: &mut Report) {
         }
         if address.filters_columns() {
             let by_id = entities.iter().flat_map(|id| {
-                [format!("{needed}&id=eq.{id}"), format!("{needed}&or=(id.eq.{id},tenant_id.eq.{id})")].map(|query| (address, *id, query))
+                [format!("{needed}&id=eq.{id}"), format!("{needed}&or=(id.eq.{id},tenant_id.eq.{id})")]
+                    .map(|query| (address, *id, query))
             });
             attempts.extend(by_id);
         }
     }
     let faults = each(attempts, async |(address, id, query)| {
         let query = query.trim_start_matches('&');
-        let answer = Request::with_query(address, &stage.beta.naturals(address), query).send(&stage.beta.owner).await;
+        let answer =
+            Request::with_query(address, &stage.beta.naturals(address), query).send(&stage.beta.owner).await;
         looked_at(stage, CASE, address, &answer, &[id])
     });
     report.tried_all(CASE, faults.await);
@@ -134,13 +149,18 @@ pub async fn cursors(stage: &mut Stage, report: &mut Report) {
     stage.revive_beta().await;
     let stage = &*stage;
     let lists = stage.addresses.iter().filter(|address| {
-        address.is_get() && !address.is_above_tenants() && address.parameters.iter().any(|(name, _)| name == "cursor")
+        address.is_get()
+            && !address.is_above_tenants()
+            && address.parameters.iter().any(|(name, _)| name == "cursor")
     });
     let faults = each(lists, async |address| {
-        let own = Request::with_query(address, &stage.alpha.naturals(address), "limit=1").send(&stage.alpha.owner).await;
+        let own = Request::with_query(address, &stage.alpha.naturals(address), "limit=1")
+            .send(&stage.alpha.owner)
+            .await;
         let cursor = own.body["meta"]["cursor"].as_str()?.to_owned();
         let query = format!("limit=1&cursor={cursor}");
-        let answer = Request::with_query(address, &stage.beta.naturals(address), &query).send(&stage.beta.owner).await;
+        let answer =
+            Request::with_query(address, &stage.beta.naturals(address), &query).send(&stage.beta.owner).await;
         let refused = answer.status == 400 && answer.text.contains("/problems/invalid-cursor");
         let told = format!("{}: {}", answer.status, answer.text);
         Some((!refused).then(|| Fault { case: CASE, at: address.label(), told, leak: false }))
@@ -160,7 +180,8 @@ pub async fn hosts(stage: &mut Stage, report: &mut Report) {
     let faults = each(shut, async |address| {
         let answer = Request::to(address, &stage.beta.naturals(address)).send(&there).await;
         let told = format!("{} instead of 404: {}", answer.status, answer.text);
-        let wrong = (answer.status != 404).then(|| Fault { case: CASE, at: address.label(), told, leak: false });
+        let wrong =
+            (answer.status != 404).then(|| Fault { case: CASE, at: address.label(), told, leak: false });
         looked_at(stage, CASE, address, &answer, &[]).or(wrong)
     });
     report.tried_all(CASE, faults.await);

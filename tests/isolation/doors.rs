@@ -27,7 +27,14 @@ fn expected(case: &'static str, address: &Address, answer: &Answer, status: Stat
 
 pub async fn without_a_credential(stage: &Stage, report: &mut Report) {
     const CASE: &str = "no credential";
-    let bad = ["", "nonsense", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.", "pk_abcdefgh_nothing", "mk_abcdefgh_nothing", "ok_nothing"];
+    let bad = [
+        "",
+        "nonsense",
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.",
+        "pk_abcdefgh_nothing",
+        "mk_abcdefgh_nothing",
+        "ok_nothing",
+    ];
     let shut = stage.addresses.iter().filter(|address| !address.is_public() && !for_this_machine(address));
     let attempts = shut.flat_map(|address| bad.map(|credential| (address, credential)));
     let faults = each(attempts, async |(address, credential)| {
@@ -50,7 +57,9 @@ pub async fn without_a_credential(stage: &Stage, report: &mut Report) {
     report.tried_all(OPEN, faults.await);
 
     // Addresses of the process, before any sandbox's table.
-    for (path, status) in [("/health/live", 200), ("/live", 200), ("/health/ready", 200), ("/ready", 200), ("/health", 401)] {
+    for (path, status) in
+        [("/health/live", 200), ("/live", 200), ("/health/ready", 200), ("/ready", 200), ("/health", 401)]
+    {
         for api in [stage.stranger(), stage.beta.owner.clone()] {
             let answer = api.get(path).await.expect(status);
             assert_eq!(stage.alpha.knows.told_by(&answer, &sent([])), None);
@@ -68,7 +77,8 @@ pub async fn with_a_credential_of_another_sandbox(stage: &Stage, report: &mut Re
     let there = stage.stranger().sandbox("elsewhere");
     let shut: Vec<&Address> =
         stage.addresses.iter().filter(|address| !address.is_public() && !for_this_machine(address)).collect();
-    let attempts = shut.iter().flat_map(|address| credentials.iter().map(move |credential| (address, credential)));
+    let attempts =
+        shut.iter().flat_map(|address| credentials.iter().map(move |credential| (address, credential)));
     let faults = each(attempts, async |(address, credential)| {
         let request = Request::to(address, &stage.alpha.naturals(address));
         let answer = request.send(&there.with(credential)).await;
@@ -104,7 +114,8 @@ pub async fn without_the_permission(stage: &Stage, report: &mut Report) {
 pub async fn platform_operations_as_a_fresh_owner(stage: &Stage, report: &mut Report) {
     const CASE: &str = "a platform operation as a fresh Owner";
     let (fresh, _): (Api, _) = stage.stranger().register("freshmark ltd").await;
-    let above = stage.addresses.iter().filter(|address| address.is_above_tenants() && !for_this_machine(address));
+    let above =
+        stage.addresses.iter().filter(|address| address.is_above_tenants() && !for_this_machine(address));
     let attempts = above.flat_map(|address| {
         [stage.alpha.naturals(address), stage.beta.naturals(address)].map(|ids| (address, ids))
     });

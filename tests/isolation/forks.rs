@@ -26,7 +26,8 @@ async fn a_sandbox_and_its_copy_do_not_take_each_others_credentials() {
     let email = body["user"]["email"].as_str().unwrap();
     let refresh = json!({ "refreshToken": body["refreshToken"] });
     let key = json!({ "name": "a key", "permissions": ["users.list"] });
-    let key = at_source.post("/api/v1/api-keys", key).await.expect(201).body["key"].as_str().unwrap().to_owned();
+    let key =
+        at_source.post("/api/v1/api-keys", key).await.expect(201).body["key"].as_str().unwrap().to_owned();
     source.with(&key).get("/api/v1/users").await.expect(200);
 
     operator.post("/api/v1/sandboxes/source/fork", json!({ "name": "copy" })).await.expect(201);

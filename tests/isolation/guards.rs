@@ -21,7 +21,8 @@ impl Guards {
     /// Takes the others away. `admin` is bound by nothing.
     pub async fn leave_alone(self, admin: &mut PgConnection, tables: &[Table]) {
         if matches!(self, Self::PoliciesAlone | Self::Neither) {
-            let all_yours = "create or replace function kernel.owns(wanted uuid, tenant_id uuid) returns boolean
+            let all_yours =
+                "create or replace function kernel.owns(wanted uuid, tenant_id uuid) returns boolean
                              language sql immutable parallel safe return true";
             sqlx::raw_sql(all_yours).execute(&mut *admin).await.unwrap();
         }

@@ -33,7 +33,11 @@ impl Knowledge {
             Value::Object(members) => {
                 for (name, value) in members {
                     // Lists are told in a wrapper that says nothing of its own.
-                    let inner = if name == "data" && value.is_array() { place.to_owned() } else { format!("{place} {name}") };
+                    let inner = if name == "data" && value.is_array() {
+                        place.to_owned()
+                    } else {
+                        format!("{place} {name}")
+                    };
                     self.note(&inner, value);
                 }
             }
@@ -89,7 +93,8 @@ impl Knowledge {
         let headers = answer.headers.values().filter_map(|value| value.to_str().ok());
         for text in headers.chain([answer.text.as_str()]) {
             if let Some(id) = uuids(text).find(|id| self.all.contains(id) && !sent.contains(id)) {
-                let place = self.places.iter().find(|(_, ids)| ids.contains(&id)).map_or("", |(place, _)| place);
+                let place =
+                    self.places.iter().find(|(_, ids)| ids.contains(&id)).map_or("", |(place, _)| place);
                 return Some(format!("{} told {id} ({place}): {}", answer.asked, answer.text));
             }
             if text.to_ascii_lowercase().contains(&self.mark) && !answer.asked.contains(&self.mark) {
@@ -109,11 +114,10 @@ pub fn uuids(text: &str) -> impl Iterator<Item = Uuid> + '_ {
         while at + LENGTH <= bytes.len() {
             let piece = &bytes[at..at + LENGTH];
             // Looking for the hyphens first makes long bodies cheap.
-            if piece[8] == b'-' && piece[13] == b'-' && piece[18] == b'-' && piece[23] == b'-' {
-                if let Ok(id) = Uuid::try_parse_ascii(piece) {
-                    at += LENGTH;
-                    return Some(id);
-                }
+            let hyphens = piece[8] == b'-' && piece[13] == b'-' && piece[18] == b'-' && piece[23] == b'-';
+            if hyphens && let Ok(id) = Uuid::try_parse_ascii(piece) {
+                at += LENGTH;
+                return Some(id);
             }
             at += 1;
         }

@@ -36,7 +36,8 @@ pub async fn one_module_two_tenants(stage: &Stage, report: &mut Report) {
         alpha.get("/api/v1/data/crm/companies").await.expect(alphas_status);
         let unchanged = of_beta(stage).await == before;
         let told = format!("Beta's records were others after Alpha's {step}");
-        report.tried(CASE, (!unchanged).then(|| Fault { case: CASE, at: step.to_owned(), told, leak: false }));
+        report
+            .tried(CASE, (!unchanged).then(|| Fault { case: CASE, at: step.to_owned(), told, leak: false }));
     }
     let left = alpha.get("/api/v1/data/crm/companies?deleted=with").await.expect(200);
     assert!(left.data().is_empty(), "what was purged stayed: {}", left.text);
@@ -48,14 +49,16 @@ async fn keys_of_modules(stage: &Stage, beta: &Api) {
     let of_alpha = stage.alpha.keys.iter().find(|key| key.starts_with("mk_")).expect("a module key");
     stage.stranger().with(of_alpha).get("/api/v1/data/crm/companies").await.expect(401);
     let of_beta = stage.beta.keys.iter().find(|key| key.starts_with("mk_")).expect("a module key");
-    let seen = stage.stranger().with(of_beta).get("/api/v1/data/crm/companies?limit=100&sort=id").await.expect(200);
+    let seen =
+        stage.stranger().with(of_beta).get("/api/v1/data/crm/companies?limit=100&sort=id").await.expect(200);
     let owners = beta.get("/api/v1/data/crm/companies?limit=100&sort=id").await.expect(200);
     assert_eq!(seen.body["data"], owners.body["data"]);
 }
 
 /// Lines that refer to another tenant's company are bad lines.
 async fn imports_with_foreign_references(stage: &Stage, beta: &Api, report: &mut Report) {
-    let company = stage.alpha.owner.get("/api/v1/data/crm/companies?limit=1").await.expect(200).data()[0]["id"].clone();
+    let company =
+        stage.alpha.owner.get("/api/v1/data/crm/companies?limit=1").await.expect(200).data()[0]["id"].clone();
     let line = json!({ "company_id": company, "first_name": "Im", "last_name": "Port", "email": "import@here.example" });
     let request = beta
         .raw(axum::http::Method::POST, "/api/v1/data/crm/contacts/import")
@@ -64,7 +67,8 @@ async fn imports_with_foreign_references(stage: &Stage, beta: &Api, report: &mut
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
-    let answer = Answer { asked: "POST …/contacts/import".into(), status, headers, body: Value::Null, text };
+    let answer =
+        Answer { asked: "POST …/contacts/import".into(), status, headers, body: Value::Null, text };
     let refused = answer.status == 200 && answer.text.contains("\"failed\":1");
     let told = format!("{}: {}", answer.status, answer.text);
     report.tried(CASE, (!refused).then(|| Fault { case: CASE, at: answer.asked.clone(), told, leak: false }));

@@ -22,6 +22,9 @@ use crate::{
 /// The password with which tenants are registered.
 pub const PASSWORD: &str = "correct horse battery";
 
+/// What stands in a hidden column: not even its own tenant is told.
+const HIDDEN: &str = "hidden from everybody";
+
 /// A tenant and what it has.
 pub struct Tenant {
     /// The word that stands in all its texts.
@@ -38,6 +41,8 @@ pub struct Tenant {
     pub keys: Vec<String>,
     /// What was made, in order.
     pub planted: Vec<Planted>,
+    /// Operations whose example made nothing, and what they said.
+    pub unplanted: Vec<String>,
     /// Its ids.
     pub knows: Knowledge,
     /// One of its things for each collection: `users` → an id.
@@ -63,7 +68,8 @@ impl Tenant {
 
     /// One of its things for a member of a body: of `companies` for `company_id`, of `roles` for `roleIds`.
     pub fn natural_member(&self, member: &str) -> Option<Uuid> {
-        let name = ["Ids", "Id", "_ids", "_id"].iter().find_map(|end| member.strip_suffix(end))?.to_lowercase();
+        let name =
+            ["Ids", "Id", "_ids", "_id"].iter().find_map(|end| member.strip_suffix(end))?.to_lowercase();
         let plural = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |start| format!("{start}ies"));
         self.natural.get(&plural).copied()
     }
@@ -76,8 +82,10 @@ impl Tenant {
     /// Makes something and remembers it.
     async fn make(&mut self, path: &str, body: Value) -> Answer {
         let key = Uuid::now_v7();
-        let answer =
-            self.owner.send(Method::POST, path, Some(body.clone()), &[("idempotency-key", &key.to_string())]).await;
+        let answer = self
+            .owner
+            .send(Method::POST, path, Some(body.clone()), &[("idempotency-key", &key.to_string())])
+            .await;
         if answer.status.is_success() {
             let (path, status, id) = (path.to_owned(), answer.status.as_u16(), id_in(&answer.body));
             self.planted.push(Planted { path, body, key, status, id });
@@ -87,21 +95,28 @@ impl Tenant {
 
     /// Reads all that the tenant is told of itself, and its rows.
     pub async fn learn(&mut self, addresses: &[Address], owner: &mut PgConnection, tables: &[Table]) {
-        let mut reads: Vec<&Address> = addresses.iter().filter(|a| a.is_get() && !a.is_public() && !a.is_above_tenants()).collect();
+        let mut reads: Vec<&Address> =
+            addresses.iter().filter(|a| a.is_get() && !a.is_public() && !a.is_above_tenants()).collect();
         reads.sort_by_key(|address| address.holes().len());
         for address in reads {
             let ids: Option<Vec<Uuid>> = address.holes().iter().map(|hole| self.natural(hole)).collect();
             let Some(ids) = ids else { continue };
             let answer = self.owner.get(&address.filled(&ids)).await;
+            assert!(
+                !answer.text.contains(HIDDEN),
+                "a hidden column is told by {}: {}",
+                answer.asked,
+                answer.text
+            );
             if !answer.status.is_success() {
                 continue;
             }
             self.knows.note(&address.label(), &answer.body);
             let first = answer.body["data"].as_array().and_then(|data| data.first()).and_then(id_in);
-            if let (Some(id), Some(last)) = (first, address.template().rsplit('/').next()) {
-                if let Ok(id) = id.parse() {
-                    self.natural.entry(last.to_owned()).or_insert(id);
-                }
+            if let (Some(Ok(id)), Some(last)) =
+                (first.map(|id| id.parse()), address.template().rsplit('/').next())
+            {
+                self.natural.entry(last.to_owned()).or_insert(id);
             }
         }
         for Table { name, .. } in tables {
@@ -130,6 +145,7 @@ pub async fn plant(api: &Api, addresses: &[Address], mark: &'static str) -> Tena
         owner,
         keys: Vec::new(),
         planted: Vec::new(),
+        unplanted: Vec::new(),
         knows: Knowledge::new(mark),
         natural: BTreeMap::new(),
     };
@@ -150,7 +166,8 @@ async fn people(tenant: &mut Tenant) {
     let role = json!({ "name": format!("Nothing {mark}"), "permissions": [] });
     let role = tenant.make("/api/v1/roles", role).await.expect(201).id();
     let email = format!("nobody@{mark}.example");
-    let user = json!({ "email": email, "name": format!("Nobody {mark}"), "password": PASSWORD, "roleIds": [role] });
+    let user =
+        json!({ "email": email, "name": format!("Nobody {mark}"), "password": PASSWORD, "roleIds": [role] });
     tenant.make("/api/v1/users", user).await.expect(201);
     tenant.nobody = tenant.owner.sign_in(&email, PASSWORD).await;
     let key = json!({ "name": format!("key of {mark}"), "permissions": ["users.list"] });
@@ -184,8 +201,13 @@ async fn events(tenant: &mut Tenant) {
         tenant.make("/api/v1/events/publish", event).await.expect(202);
         let event = pulled(&tenant.owner, &subscription).await;
         if number == 0 {
-            let failed = json!({ "failed": [{ "eventId": event, "error": format!("{mark} did not like it") }] });
-            tenant.owner.post(&format!("/api/v1/events/subscriptions/{subscription}/ack"), failed).await.expect(200);
+            let failed =
+                json!({ "failed": [{ "eventId": event, "error": format!("{mark} did not like it") }] });
+            tenant
+                .owner
+                .post(&format!("/api/v1/events/subscriptions/{subscription}/ack"), failed)
+                .await
+                .expect(200);
         }
     }
 }
@@ -207,22 +229,35 @@ async fn pulled(owner: &Api, subscription: &str) -> String {
 /// What every operation that makes something gives as its example: so new resources are planted without anyone saying.
 async fn examples(tenant: &mut Tenant, addresses: &[Address]) {
     let makers = addresses.iter().filter(|address| {
-        let makes = matches!(address.operation.answer.0, 201 | 202) && address.operation.method == Method::POST;
-        makes && address.is_by_permission() && address.holes().is_empty() && !address.template().starts_with("/api/v1/data/")
+        let makes =
+            matches!(address.operation.answer.0, 201 | 202) && address.operation.method == Method::POST;
+        makes
+            && address.is_by_permission()
+            && address.holes().is_empty()
+            && !address.template().starts_with("/api/v1/data/")
     });
     for address in makers {
         let Some(example) = address.operation.example else { continue };
         let example: Value = serde_json::from_str(example).unwrap();
         let mut spared = Vec::new();
         // Names and texts are marked; what may not be is named by the refusal, and left as it stands.
+        let mut said = String::new();
         for _ in 0..4 {
             let body = marked(&example, "", tenant.mark, &spared);
             let answer = tenant.make(address.template(), body).await;
+            said = if answer.status.is_success() {
+                String::new()
+            } else {
+                format!("{} {}", answer.status, answer.body["detail"])
+            };
             if answer.status != 400 {
                 break;
             }
             let errors = answer.body["errors"].as_array().cloned().unwrap_or_default();
             spared.extend(errors.iter().filter_map(|error| error["field"].as_str().map(str::to_owned)));
+        }
+        if !said.is_empty() {
+            tenant.unplanted.push(format!("{}: {said}", address.label()));
         }
     }
 }
@@ -235,12 +270,18 @@ fn marked(value: &Value, at: &str, mark: &str, spared: &[String]) -> Value {
             Some((name, _)) => json!(format!("{name}@{mark}.example")),
             None => json!(format!("{text} {mark}")),
         },
-        Value::Array(values) => {
-            values.iter().enumerate().map(|(n, value)| marked(value, &format!("{at}/{n}"), mark, spared)).collect()
-        }
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .map(|(n, value)| marked(value, &format!("{at}/{n}"), mark, spared))
+            .collect(),
         Value::Object(members) => {
             let members = members.iter();
-            Value::Object(members.map(|(name, value)| (name.clone(), marked(value, &format!("{at}/{name}"), mark, spared))).collect())
+            Value::Object(
+                members
+                    .map(|(name, value)| (name.clone(), marked(value, &format!("{at}/{name}"), mark, spared)))
+                    .collect(),
+            )
         }
         other => other.clone(),
     }
@@ -257,11 +298,14 @@ const BY_HAND: [(&str, &str); 2] = [
 ];
 
 /// Fills the tables that are still without a row of the tenant.
-pub async fn fill(owner: &mut PgConnection, tables: &[Table], tenant: &Tenant) {
+pub async fn fill(admin: &mut PgConnection, tables: &[Table], tenant: &Tenant) {
     for (name, statement) in BY_HAND {
         let Some(table) = tables.iter().find(|table| table.name == name) else { continue };
-        if table.rows_of(owner, tenant.id).await == 0 {
-            sqlx::query(statement).bind(tenant.id).bind(tenant.mark).execute(&mut *owner).await.unwrap();
+        if table.rows_of(admin, tenant.id).await == 0 {
+            sqlx::query(statement).bind(tenant.id).bind(tenant.mark).execute(&mut *admin).await.unwrap();
         }
     }
+    // A column that the manifest hides is filled by the module's own migrations only.
+    let hidden = "update module_crm.deals set internal_note = $2 where tenant_id = $1";
+    sqlx::query(hidden).bind(tenant.id).bind(HIDDEN).execute(&mut *admin).await.unwrap();
 }

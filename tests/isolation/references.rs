@@ -38,7 +38,10 @@ pub async fn ids_in_bodies(stage: &mut Stage, report: &mut Report) {
     let addresses: Vec<Address> = stage.addresses.clone();
     let takes_body = |address: &&Address| {
         let method = &address.operation.method;
-        (method == Method::POST || method == Method::PATCH) && address.body.is_some() && !address.is_above_tenants() && !address.is_public()
+        (method == Method::POST || method == Method::PATCH)
+            && address.body.is_some()
+            && !address.is_above_tenants()
+            && !address.is_public()
     };
     for address in addresses.iter().filter(takes_body) {
         // What was just tried may have ended Beta's session.
@@ -57,8 +60,14 @@ pub async fn ids_in_bodies(stage: &mut Stage, report: &mut Report) {
                     return Some(Fault { case: CASE, at: address.label(), told, leak: true });
                 }
                 let got = normal(&answer, &id.to_string());
-                let told = format!("{} at {}: {got}; an id that never was: {control}", answer.asked, open.pointer);
-                (!passes && got != control).then(|| Fault { case: CASE, at: address.label(), told, leak: false })
+                let told =
+                    format!("{} at {}: {got}; an id that never was: {control}", answer.asked, open.pointer);
+                (!passes && got != control).then(|| Fault {
+                    case: CASE,
+                    at: address.label(),
+                    told,
+                    leak: false,
+                })
             });
             report.tried_all(CASE, faults.await);
         }
@@ -69,7 +78,9 @@ pub async fn ids_in_bodies(stage: &mut Stage, report: &mut Report) {
 fn bodies(stage: &Stage, address: &Address) -> Vec<Value> {
     let mut bodies: Vec<Value> = address.body.iter().cloned().collect();
     let planted = stage.beta.planted.iter().filter(|planted| planted.path == address.template());
-    if let Some(planted) = planted.max_by_key(|planted| planted.body.as_object().map_or(0, serde_json::Map::len)) {
+    if let Some(planted) =
+        planted.max_by_key(|planted| planted.body.as_object().map_or(0, serde_json::Map::len))
+    {
         // What is unique was taken when it was planted.
         let fresh = planted.body.to_string().replace(stage.beta.mark, "betaagain");
         bodies.push(serde_json::from_str(&fresh).expect("it was JSON before"));
@@ -90,11 +101,13 @@ fn opened(stage: &Stage, body: &Value) -> Vec<Open> {
     let mut opened: Vec<Open> =
         pointers.into_iter().map(|(pointer, _)| Open { body: own.clone(), pointer }).collect();
     if own.is_object() {
-        opened.extend(["id", "tenantId", "tenant_id"].into_iter().filter(|name| own.get(name).is_none()).map(|name| {
-            let mut body = own.clone();
-            body[name] = Value::Null;
-            Open { body, pointer: format!("/{name}") }
-        }));
+        opened.extend(
+            ["id", "tenantId", "tenant_id"].into_iter().filter(|name| own.get(name).is_none()).map(|name| {
+                let mut body = own.clone();
+                body[name] = Value::Null;
+                Open { body, pointer: format!("/{name}") }
+            }),
+        );
     }
     opened
 }
@@ -125,7 +138,10 @@ fn references(value: &Value, at: &str, member: &str, found: &mut Vec<(String, St
 /// Operations whose values are unique beyond a tenant, and why.
 const UNIQUE_BEYOND: [(&str, &str); 2] = [
     ("/api/v1/users", "an address has one account in the sandbox"),
-    ("/api/v1/tenants", "a tenant's name in hosts is one in the sandbox, and its Owner's address has one account"),
+    (
+        "/api/v1/tenants",
+        "a tenant's name in hosts is one in the sandbox, and its Owner's address has one account",
+    ),
 ];
 
 /// A third tenant does all that Alpha did, with the same values and the same idempotency keys: it gets what Alpha got,
@@ -145,7 +161,11 @@ pub async fn values_taken_again(stage: &mut Stage, report: &mut Report) {
         let answer = gamma.send(Method::POST, &path, Some(body), &[("idempotency-key", &key)]).await;
         let beyond = UNIQUE_BEYOND.iter().any(|(exempt, _)| *exempt == planted.path) && answer.status == 409;
         let replayed = answer.headers.contains_key("idempotent-replayed");
-        let alphas = planted.id.as_deref().and_then(|id| id.parse().ok()).is_some_and(|id| stage.alpha.knows.knows(&id));
+        let alphas = planted
+            .id
+            .as_deref()
+            .and_then(|id| id.parse().ok())
+            .is_some_and(|id| stage.alpha.knows.knows(&id));
         let same = alphas && id_in(&answer.body) == planted.id;
         let told = if replayed || same {
             Some(format!("Alpha's own answer came: {}", answer.text))
@@ -154,7 +174,15 @@ pub async fn values_taken_again(stage: &mut Stage, report: &mut Report) {
         } else {
             stage.alpha.knows.ids_told_by(&answer)
         };
-        report.tried(CASE, told.map(|told| Fault { case: CASE, at: format!("POST {}", planted.path), told, leak: replayed || same }));
+        report.tried(
+            CASE,
+            told.map(|told| Fault {
+                case: CASE,
+                at: format!("POST {}", planted.path),
+                told,
+                leak: replayed || same,
+            }),
+        );
         if let (true, Some(alphas), Some(gammas)) = (alphas, &planted.id, id_in(&answer.body)) {
             own.insert(alphas.clone(), gammas);
         }

@@ -61,6 +61,9 @@ impl Report {
         for (case, attempts) in &self.attempts {
             println!("  {attempts:>6}  {case}");
         }
+        for unplanted in &stage.alpha.unplanted {
+            println!("  note: the example made nothing: {unplanted}");
+        }
         for note in &self.notes {
             println!("  note: {note}");
         }

@@ -46,14 +46,18 @@ impl Request {
     }
 
     pub async fn send(&self, api: &Api) -> Answer {
-        let kind: &[(&str, &str)] = if self.streams { &[("content-type", "application/x-ndjson")] } else { &[] };
+        let kind: &[(&str, &str)] =
+            if self.streams { &[("content-type", "application/x-ndjson")] } else { &[] };
         let body = self.body.clone().filter(|_| !self.streams);
         api.send(self.method.clone(), &self.path, body, kind).await
     }
 }
 
 /// Does something with each, several at a time.
-pub async fn each<T, R, F: Future<Output = R>>(items: impl IntoIterator<Item = T>, work: impl FnMut(T) -> F) -> Vec<R> {
+pub async fn each<T, R, F: Future<Output = R>>(
+    items: impl IntoIterator<Item = T>,
+    work: impl FnMut(T) -> F,
+) -> Vec<R> {
     stream::iter(items.into_iter().map(work)).buffer_unordered(AT_ONCE).collect().await
 }
 

@@ -1,9 +1,6 @@
 //! From the operation table to addresses that can be asked.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::http::Method;
 use ports::http::{Access, Operation};
@@ -64,7 +61,8 @@ impl Address {
 
     /// Whether any column can be asked for in the query.
     pub fn filters_columns(&self) -> bool {
-        matches!(self.operation.access, Access::PathPermission(_)) && self.parameters.iter().any(|(name, _)| name == "or")
+        matches!(self.operation.access, Access::PathPermission(_))
+            && self.parameters.iter().any(|(name, _)| name == "or")
     }
 
     /// The ids it leaves open, in order.
@@ -107,9 +105,15 @@ pub fn addresses(operations: &[Arc<Operation>], words: &Words, document: &Value)
     for operation in operations {
         let parameters = parameters(operation, document);
         for template in templates(&operation.path, words) {
-            let example = operation.example.map(|text| serde_json::from_str(text).expect("examples are JSON"));
+            let example =
+                operation.example.map(|text| serde_json::from_str(text).expect("examples are JSON"));
             let body = crm::body_for(operation, &template).or(example);
-            found.push(Address { operation: Arc::clone(operation), template, body, parameters: parameters.clone() });
+            found.push(Address {
+                operation: Arc::clone(operation),
+                template,
+                body,
+                parameters: parameters.clone(),
+            });
         }
     }
     found

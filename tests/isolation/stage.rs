@@ -40,22 +40,22 @@ impl Stage {
         let mut words = words();
         let addresses = routes::addresses(&operations, &words, &document);
         let mut owner = kernel.owner_sql(SANDBOX).await;
+        let mut admin = kernel.admin_sql(&format!("pk_{SANDBOX}")).await;
 
         let mut beta = planting::plant(&kernel.api(), &addresses, "betamark").await;
-        quiet(&mut owner).await;
         let tables = tables::all(&mut owner).await;
-        planting::fill(&mut owner, &tables, &beta).await;
+        planting::fill(&mut admin, &tables, &beta).await;
+        quiet(&kernel, &mut owner).await;
         beta.learn(&addresses, &mut owner, &tables).await;
 
         let mut alpha = planting::plant(&kernel.api(), &addresses, "alphamark").await;
-        quiet(&mut owner).await;
-        planting::fill(&mut owner, &tables, &alpha).await;
+        planting::fill(&mut admin, &tables, &alpha).await;
+        quiet(&kernel, &mut owner).await;
         alpha.learn(&addresses, &mut owner, &tables).await;
         alpha.knows = alpha.knows.without(&beta.knows);
 
         words.insert("type".into(), kinds_of_entities(&mut owner, &alpha).await);
         let addresses = routes::addresses(&operations, &words, &document);
-        let mut admin = kernel.admin_sql(&format!("pk_{SANDBOX}")).await;
         guards.leave_alone(&mut admin, &tables).await;
         Self { kernel, guards, alpha, beta, addresses, tables, operations: operations.len() }
     }
@@ -104,19 +104,27 @@ fn words() -> Words {
         ("topic", &["platform.auth.events", "platform.crm.events", "platform.data.events"]),
         ("type", &["crm.companies"]),
     ];
-    words.into_iter().map(|(name, all)| (name.to_owned(), all.iter().map(|word| (*word).to_owned()).collect())).collect()
+    words
+        .into_iter()
+        .map(|(name, all)| (name.to_owned(), all.iter().map(|word| (*word).to_owned()).collect()))
+        .collect()
 }
 
 async fn kinds_of_entities(owner: &mut PgConnection, tenant: &Tenant) -> Vec<String> {
     let kinds = "select distinct entity_type from kernel.audit_record where tenant_id = $1 order by 1";
     let kinds: Vec<String> = sqlx::query_scalar(kinds).bind(tenant.id).fetch_all(owner).await.unwrap();
     // They stand in paths.
-    kinds.into_iter().filter(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))).collect()
+    kinds
+        .into_iter()
+        .filter(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)))
+        .collect()
 }
 
 /// Waits until nothing is under way that follows from what was written: events to be given their place in the log,
 /// records to be chained.
-pub async fn quiet(owner: &mut PgConnection) {
+pub async fn quiet(kernel: &Kernel, owner: &mut PgConnection) {
+    // Rows that were planted by hand woke nobody.
+    kernel.cell(SANDBOX).await.db().note_written();
     let still = "select not exists (select from kernel.outbox)
                         and not exists (select from kernel.audit_record where seq is null)";
     let give_up = Instant::now() + Duration::from_secs(30);

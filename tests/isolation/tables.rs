@@ -65,7 +65,8 @@ pub async fn probe(stage: &Stage, report: &mut Report) {
         };
         let unguarded = (!table.guarded).then(|| "row-level security is not on and forced".to_owned());
         fault("a table is guarded", unguarded);
-        let (alphas, betas) = (table.rows_of(&mut owner, stage.alpha.id).await, table.rows_of(&mut owner, stage.beta.id).await);
+        let (alphas, betas) =
+            (table.rows_of(&mut owner, stage.alpha.id).await, table.rows_of(&mut owner, stage.beta.id).await);
         let empty = (alphas == 0 || betas == 0).then(|| {
             format!("{alphas} rows of Alpha and {betas} of Beta prove nothing: say in planting.rs how rows get there")
         });
@@ -74,7 +75,8 @@ pub async fn probe(stage: &Stage, report: &mut Report) {
             for bound in [Some(stage.beta.id), None] {
                 let mut connection = bound_to(stage, login, bound).await;
                 let seen = readable(table, &mut connection, stage.alpha.id).await;
-                let seen = (seen > 0).then(|| format!("{login:?} bound to {bound:?} sees {seen} rows of Alpha"));
+                let seen =
+                    (seen > 0).then(|| format!("{login:?} bound to {bound:?} sees {seen} rows of Alpha"));
                 fault("a table's rows are hidden", seen);
                 for wrong in written(table, &mut connection, &mut owner, stage.alpha.id).await {
                     let told = wrong.map(|told| format!("{login:?} bound to {bound:?}: {told}"));
@@ -94,7 +96,8 @@ pub async fn open_to_another_tenant(stage: &Stage) -> (BTreeSet<String>, BTreeSe
     let mut open = BTreeSet::new();
     for table in &stage.tables {
         let (schema, _) = table.name.split_once('.').unwrap();
-        let grant = format!("grant usage on schema {schema} to pk_app; grant select on {} to pk_app", table.name);
+        let grant =
+            format!("grant usage on schema {schema} to pk_app; grant select on {} to pk_app", table.name);
         sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut admin).await.unwrap();
         let mut connection = bound_to(stage, Login::App, Some(stage.beta.id)).await;
         if readable(table, &mut connection, stage.alpha.id).await > 0 {
@@ -114,8 +117,11 @@ struct HeldOutbox {
 impl HeldOutbox {
     async fn hold(stage: &Stage) -> Self {
         let mut relay = stage.owner().await;
-        quiet(&mut relay).await;
-        sqlx::raw_sql("begin; select pg_advisory_xact_lock(hashtext('kernel.relay'))").execute(&mut relay).await.unwrap();
+        quiet(&stage.kernel, &mut relay).await;
+        sqlx::raw_sql("begin; select pg_advisory_xact_lock(hashtext('kernel.relay'))")
+            .execute(&mut relay)
+            .await
+            .unwrap();
         let mut owner = stage.owner().await;
         for tenant in [&stage.alpha, &stage.beta] {
             let row = "insert into kernel.outbox (id, tenant_id, topic, partition, key, type, source, data)
@@ -127,7 +133,10 @@ impl HeldOutbox {
 
     async fn release(mut self, stage: &Stage) {
         let mut owner = stage.owner().await;
-        sqlx::raw_sql("delete from kernel.outbox where type = 'crm.deal.planted'").execute(&mut owner).await.unwrap();
+        sqlx::raw_sql("delete from kernel.outbox where type = 'crm.deal.planted'")
+            .execute(&mut owner)
+            .await
+            .unwrap();
         sqlx::raw_sql("rollback").execute(&mut self.relay).await.unwrap();
     }
 }
@@ -135,7 +144,11 @@ impl HeldOutbox {
 async fn bound_to(stage: &Stage, login: Login, tenant: Option<Uuid>) -> PgConnection {
     let mut connection = stage.kernel.sql(SANDBOX, login).await;
     let text = tenant.map(|id| id.to_string()).unwrap_or_default();
-    sqlx::query("select set_config('kernel.tenant', $1, false)").bind(text).execute(&mut connection).await.unwrap();
+    sqlx::query("select set_config('kernel.tenant', $1, false)")
+        .bind(text)
+        .execute(&mut connection)
+        .await
+        .unwrap();
     connection
 }
 
@@ -158,7 +171,8 @@ async fn written(
     let Table { name, columns, .. } = table;
     let columns = columns.join(", ");
     let one = format!("select to_jsonb(t) from {name} t where tenant_id = $1 limit 1");
-    let row: Option<Value> = sqlx::query_scalar(AssertSqlSafe(one)).bind(tenant).fetch_optional(owner).await.unwrap();
+    let row: Option<Value> =
+        sqlx::query_scalar(AssertSqlSafe(one)).bind(tenant).fetch_optional(owner).await.unwrap();
     let attempts = [
         ("changes", format!("update {name} set tenant_id = tenant_id where tenant_id = $1 and $2::jsonb is not null")),
         ("deletes", format!("delete from {name} where tenant_id = $1 and $2::jsonb is not null")),
@@ -173,7 +187,8 @@ async fn written(
     let mut told = [None, None, None];
     for (place, (verb, statement)) in told.iter_mut().zip(attempts) {
         sqlx::raw_sql("begin").execute(&mut *connection).await.unwrap();
-        let done = sqlx::query(AssertSqlSafe(statement)).bind(tenant).bind(&row).execute(&mut *connection).await;
+        let done =
+            sqlx::query(AssertSqlSafe(statement)).bind(tenant).bind(&row).execute(&mut *connection).await;
         sqlx::raw_sql("rollback").execute(&mut *connection).await.unwrap();
         *place = match done {
             Ok(done) if done.rows_affected() == 0 => None,

@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use fabric::{
     crypto::RootKey,
     postgres::{
-        Audit, Budget, Cluster, Database, DatabaseOptions, Event, Login, Logins, Migration, Migrations, PgConnectOptions,
-        Reason,
+        Audit, Budget, Cluster, Database, DatabaseOptions, Event, Login, Logins, Migration, Migrations,
+        PgConnectOptions, Reason,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
     },
 };
@@ -91,8 +91,13 @@ async fn write(db: &Database, cx: &Ctx, text: &str) -> Result<String> {
 }
 
 async fn pages(db: &Database, cx: &Ctx) -> Vec<String> {
-    let rows: Vec<(String,)> =
-        db.tenant(cx).unwrap().query("select text from note.page where $1::uuid is not null").all().await.unwrap();
+    let rows: Vec<(String,)> = db
+        .tenant(cx)
+        .unwrap()
+        .query("select text from note.page where $1::uuid is not null")
+        .all()
+        .await
+        .unwrap();
     rows.into_iter().map(|(text,)| text).collect()
 }
 
@@ -160,7 +165,10 @@ async fn a_repeated_request_gets_the_first_answer(ground: &Ground) {
     assert_eq!(write(&ground.db, &asked(2), "other").await.unwrap_err().slug(), Slug::IdempotencyKeyReused);
     assert_eq!(pages(&ground.db, &base).await, ["once"]);
     // Another caller's key of the same value is another key.
-    assert_eq!(write(&ground.db, &cx().with_idempotency(asked(3).idempotency().cloned()), "x").await.unwrap(), "x");
+    assert_eq!(
+        write(&ground.db, &cx().with_idempotency(asked(3).idempotency().cloned()), "x").await.unwrap(),
+        "x"
+    );
 
     let held = cx().with_idempotency(Some(IdempotencyKey { key: Uuid::new_v4(), fingerprint: [0; 32] }));
     let running = ground.db.tenant(&held).unwrap().begin().await.unwrap();
@@ -251,7 +259,9 @@ async fn nobody_but_the_sandboxes_logins_may_connect(ground: &Ground) {
     assert!(refused.contains("permission denied for database"), "{refused}");
     let home = ground.logins.options(&ground.cluster, Login::App, "pk_default");
     let mut connection = sqlx::PgConnection::connect_with(&home).await.unwrap();
-    for forbidden in ["set role pk_system", "set role pk_owner", "alter table note.page disable row level security"] {
+    for forbidden in
+        ["set role pk_system", "set role pk_owner", "alter table note.page disable row level security"]
+    {
         let refused = sqlx::raw_sql(forbidden).execute(&mut connection).await;
         assert!(refused.is_err(), "{forbidden}");
     }

@@ -19,7 +19,13 @@ impl Checks {
     }
 
     /// Notes a mistake unless `fine`.
-    pub fn ensure(&mut self, fine: bool, field: &str, code: FieldCode, message: impl Into<String>) -> &mut Self {
+    pub fn ensure(
+        &mut self,
+        fine: bool,
+        field: &str,
+        code: FieldCode,
+        message: impl Into<String>,
+    ) -> &mut Self {
         if !fine {
             self.refuse(field, code, message);
         }
@@ -45,7 +51,9 @@ impl Checks {
     /// `localhost` in the domain.
     pub fn email(&mut self, field: &str, text: &str) -> &mut Self {
         let well_formed = text.len() <= 254
-            && !text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'))
+            && !text
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';'))
             && text.split_once('@').is_some_and(|(local, domain)| {
                 (1..=64).contains(&local.len())
                     && !domain.contains('@')
@@ -54,7 +62,12 @@ impl Checks {
                     && !domain.ends_with(['.', '-'])
                     && !domain.contains("..")
             });
-        self.ensure(well_formed, field, FieldCode::InvalidFormat, "is not an e-mail address, like ada@example.com")
+        self.ensure(
+            well_formed,
+            field,
+            FieldCode::InvalidFormat,
+            "is not an e-mail address, like ada@example.com",
+        )
     }
 
     /// A number within bounds, both included.

@@ -9,7 +9,8 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
-    ApiKeyId, Clock, Error, ModuleSlug, RequestId, Result, SandboxName, SessionId, TenantId, Timestamp, UserId,
+    ApiKeyId, Clock, Error, ModuleSlug, RequestId, Result, SandboxName, SessionId, TenantId, Timestamp,
+    UserId,
 };
 
 /// Who asks, for which tenant, by when: made once at the edge, passed by reference everywhere.
@@ -178,7 +179,8 @@ impl TraceContext {
     pub fn parse(traceparent: &str) -> Option<Self> {
         let mut parts = traceparent.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let lower_hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let lower_hex =
+            |s: &str, n: usize| s.len() == n && s.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if version != "00" || parts.next().is_some() || !lower_hex(flags, 2) {
             return None;
         }
@@ -422,7 +424,11 @@ mod tests {
     fn wildcards_cover_the_tenants_own_and_never_the_platform() {
         let owner = Permissions::new(["*"]);
         assert!(owner.allow("users.delete") && owner.allow("crm.contacts.read"));
-        assert!(!owner.allow("modules.register") && !owner.allow("system.shutdown") && !owner.allow("sandboxes.list"));
+        assert!(
+            !owner.allow("modules.register")
+                && !owner.allow("system.shutdown")
+                && !owner.allow("sandboxes.list")
+        );
         let module = Permissions::new(["crm.*", "modules.*"]);
         assert!(module.allow("crm.contacts.read") && module.allow("modules.install"));
         assert!(!module.allow("crmx.contacts.read") && !module.allow("modules.register"));

@@ -182,7 +182,8 @@ impl Error {
     pub fn causes(&self) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
-        let mut next: Option<&dyn std::error::Error> = self.0.source.as_deref().map(|s| s as &dyn std::error::Error);
+        let mut next: Option<&dyn std::error::Error> =
+            self.0.source.as_deref().map(|s| s as &dyn std::error::Error);
         while let Some(cause) = next {
             if !text.is_empty() {
                 text.push_str(": ");

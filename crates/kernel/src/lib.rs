@@ -16,11 +16,11 @@ mod secret;
 mod time;
 
 pub use ctx::{Actor, Caller, Client, Ctx, CtxBuilder, IdempotencyKey, Permissions, TraceContext};
-pub use event::{DomainEvent, matches_pattern};
 pub use error::{Error, FieldCode, FieldError, Result};
+pub use event::{DomainEvent, matches_pattern};
 pub use id::{
-    AggregateId, ApiKeyId, AuditId, EventId, Id, JobId, ModuleId, RequestId, RoleId, SessionId, SubscriptionId,
-    TenantId, UserId,
+    AggregateId, ApiKeyId, AuditId, EventId, Id, JobId, ModuleId, RequestId, RoleId, SessionId,
+    SubscriptionId, TenantId, UserId,
 };
 pub use names::{BadName, ModuleSlug, SandboxName, TenantSlug};
 pub use problem::Slug;

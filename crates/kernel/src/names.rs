@@ -96,11 +96,54 @@ const RESERVED_SANDBOXES: [&str; 5] = ["sandbox", "api", "www", "localhost", "co
 
 /// Words that a module may not take: services, topic domains, permission resources and the platform's own.
 const RESERVED_MODULES: [&str; 49] = [
-    "gateway", "iam", "data", "data_layer", "event_bus", "notify", "files", "money", "audit", "billing",
-    "module_registry", "integration_hub", "domain_resolver", "auth", "module", "integration", "domain", "modules",
-    "tenants", "users", "roles", "wallets", "notifications", "events", "integrations", "domains", "flags", "apikeys",
-    "settings", "platform", "system", "kernel", "sandbox", "sandboxes", "security", "public", "api", "admin",
-    "permissions", "health", "docs", "openapi", "problems", "schemas", "cache", "registry", "operator", "internal",
+    "gateway",
+    "iam",
+    "data",
+    "data_layer",
+    "event_bus",
+    "notify",
+    "files",
+    "money",
+    "audit",
+    "billing",
+    "module_registry",
+    "integration_hub",
+    "domain_resolver",
+    "auth",
+    "module",
+    "integration",
+    "domain",
+    "modules",
+    "tenants",
+    "users",
+    "roles",
+    "wallets",
+    "notifications",
+    "events",
+    "integrations",
+    "domains",
+    "flags",
+    "apikeys",
+    "settings",
+    "platform",
+    "system",
+    "kernel",
+    "sandbox",
+    "sandboxes",
+    "security",
+    "public",
+    "api",
+    "admin",
+    "permissions",
+    "health",
+    "docs",
+    "openapi",
+    "problems",
+    "schemas",
+    "cache",
+    "registry",
+    "operator",
+    "internal",
     "module_registry_events",
 ];
 
@@ -141,7 +184,9 @@ fn module_slug(text: &str) -> Result<(), BadName> {
         )));
     }
     if RESERVED_MODULES.contains(&text) {
-        return Err(BadName(format!("\u{201c}{text}\u{201d} is a word of the platform: choose another module name")));
+        return Err(BadName(format!(
+            "\u{201c}{text}\u{201d} is a word of the platform: choose another module name"
+        )));
     }
     Ok(())
 }

@@ -154,7 +154,10 @@ impl Clock {
 
     /// A clock with the given setting.
     pub fn set_to(setting: ClockSetting) -> Self {
-        let clock = Self(Arc::new(Shared { offset_micros: AtomicI64::new(0), frozen_micros: AtomicI64::new(RUNNING) }));
+        let clock = Self(Arc::new(Shared {
+            offset_micros: AtomicI64::new(0),
+            frozen_micros: AtomicI64::new(RUNNING),
+        }));
         clock.adjust(setting);
         clock
     }

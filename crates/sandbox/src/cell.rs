@@ -22,7 +22,9 @@ use fabric::{
 };
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
-use kernel::{Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
+use kernel::{
+    Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
+};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
@@ -144,7 +146,8 @@ impl Cell {
             iam: iam_link.clone(),
             hosts: deps.hosts,
         });
-        let audit = Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
+        let audit =
+            Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
         let event_bus = EventBus::create(EventBusDeps {
             db: db.clone(),
             log: Arc::clone(&log),
@@ -152,7 +155,8 @@ impl Cell {
             modules: modules_link.clone(),
             cursor: cursor.clone(),
         });
-        let data_layer = DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
+        let data_layer =
+            DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
 
         iam_link.bind(&(iam.clone() as Arc<dyn ports::Iam>))?;
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
@@ -204,7 +208,8 @@ impl Cell {
         for service in self.services.each() {
             let name = service_name(service.name());
             for wish in service.subscriptions() {
-                let consumer = Consumer::new(wish.name, Patterns::new(wish.types.iter().copied())?, wish.hear);
+                let consumer =
+                    Consumer::new(wish.name, Patterns::new(wish.types.iter().copied())?, wish.hear);
                 let (log, subscriptions) = (Arc::clone(log), subscriptions.clone());
                 self.tasks.spawn(consumer.run(log, subscriptions, contexts(name), self.stop.clone()));
             }
@@ -337,8 +342,18 @@ impl Services {
 /// Names of services are known at compile time; a context wants them so.
 fn service_name(name: &str) -> &'static str {
     const NAMES: [&str; 12] = [
-        "gateway", "iam", "data-layer", "event-bus", "notify", "files", "money", "audit", "billing", "module-registry",
-        "integration-hub", "domain-resolver",
+        "gateway",
+        "iam",
+        "data-layer",
+        "event-bus",
+        "notify",
+        "files",
+        "money",
+        "audit",
+        "billing",
+        "module-registry",
+        "integration-hub",
+        "domain-resolver",
     ];
     NAMES.into_iter().find(|known| *known == name).unwrap_or("sandbox")
 }

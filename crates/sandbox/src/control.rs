@@ -210,7 +210,9 @@ impl Control {
     pub async fn put_to_sleep(&self, name: &str, due_at: Option<Timestamp>) -> Result<()> {
         self.db
             .system(&Self::cx(), Reason::Sandbox)
-            .query(sql!("update control.sandbox set due_at = $2, last_used_at = clock_timestamp() where name = $1"))
+            .query(sql!(
+                "update control.sandbox set due_at = $2, last_used_at = clock_timestamp() where name = $1"
+            ))
             .bind(name.to_owned())
             .bind(due_at)
             .run()
@@ -278,7 +280,9 @@ impl Control {
     pub async fn sessions(&self) -> Result<Vec<(Vec<u8>, Timestamp)>> {
         self.db
             .system(&Self::cx(), Reason::Sandbox)
-            .query(sql!("select hash, expires_at from control.operator_session where expires_at > clock_timestamp()"))
+            .query(sql!(
+                "select hash, expires_at from control.operator_session where expires_at > clock_timestamp()"
+            ))
             .all()
             .await
     }

@@ -33,7 +33,9 @@ pub enum OpenError {
     #[error("{0}")]
     NotYet(String),
     /// DATABASE_URL does not parse.
-    #[error("DATABASE_URL can't be read: {0}; an example: postgres://kernel:password@db.example.com:5432/postgres")]
+    #[error(
+        "DATABASE_URL can't be read: {0}; an example: postgres://kernel:password@db.example.com:5432/postgres"
+    )]
     Address(String),
     /// The seed.
     #[error("the template could not be made: {0}")]

@@ -14,10 +14,10 @@ use fabric::{
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
-    Result, SandboxName, Slug,
+    Result, SandboxName, Secret, Slug,
     config::{Config, Template},
 };
-use sqlx::ConnectOptions as _;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -51,9 +51,12 @@ pub struct Estate {
     slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
     timings: OnceLock<Timings>,
     stop: CancellationToken,
+    keeper: Mutex<Option<JoinHandle<()>>>,
     /// What each closed sandbox failed with, for `/health`.
     pub(crate) failures: Mutex<BTreeMap<String, String>>,
     pub(crate) closing: std::sync::atomic::AtomicBool,
+    /// The default sandbox was made by this process.
+    first: std::sync::atomic::AtomicBool,
 }
 
 /// How the estate is set up.
@@ -91,6 +94,9 @@ impl Slot {
     }
 }
 
+/// The demo's published password, good on loopback.
+const DEMO_PASSWORD: &str = "Sandbox2026!";
+
 /// How long a new request waits for a sandbox that is being changed.
 const WAIT_FOR_CHANGE: Duration = Duration::from_secs(2);
 
@@ -119,7 +125,11 @@ impl Estate {
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
         let dialler = Dialler::new(DiallerOptions {
             allowed: config.outbound.allowed_targets.clone(),
-            own: options.backends.values().filter_map(|url| url.strip_prefix("http://")?.parse().ok()).collect(),
+            own: options
+                .backends
+                .values()
+                .filter_map(|url| url.strip_prefix("http://")?.parse().ok())
+                .collect(),
             ..DiallerOptions::default()
         })
         .map_err(|error| OpenError::NotYet(error.to_string()))?;
@@ -140,19 +150,23 @@ impl Estate {
             slots: Mutex::default(),
             timings: OnceLock::new(),
             stop: CancellationToken::new(),
+            keeper: Mutex::default(),
             failures: Mutex::default(),
             closing: std::sync::atomic::AtomicBool::new(false),
+            first: std::sync::atomic::AtomicBool::new(false),
             options,
         });
         estate.clear_halves().await?;
         let kind = estate.default_template();
         estate.ensure_template(&kind).await?;
         step("templates", &mut timings);
-        estate.ensure_default(&kind).await?;
+        let first = estate.ensure_default(&kind).await?;
+        estate.first.store(first, std::sync::atomic::Ordering::Relaxed);
         step("default sandbox", &mut timings);
         estate.cell(&SandboxName::default_sandbox()).await?;
         step("services", &mut timings);
-        tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
+        let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
+        *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);
         Ok(estate)
     }
@@ -186,20 +200,24 @@ impl Estate {
             let Some(last) = rows.last() else { return Ok(()) };
             after = last.name.clone();
             for row in rows.iter().filter(|row| matches!(row.state.as_str(), "creating" | "deleting")) {
-                tracing::warn!(sandbox = row.name, state = row.state, "removing what a killed process left behind");
+                tracing::warn!(
+                    sandbox = row.name,
+                    state = row.state,
+                    "removing what a killed process left behind"
+                );
                 self.raze(row).await?;
             }
         }
     }
 
-    async fn ensure_default(self: &Arc<Self>, template: &str) -> Result<(), OpenError> {
+    async fn ensure_default(self: &Arc<Self>, template: &str) -> Result<bool, OpenError> {
         let name = SandboxName::default_sandbox();
         match self.control.find(&name).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(false),
             Err(error) if error.slug() == Slug::NotFound => {
                 let cx = Control::cx();
                 self.create(&cx, &name, template, None).await?;
-                Ok(())
+                Ok(true)
             }
             Err(error) => Err(error.into()),
         }
@@ -288,7 +306,9 @@ impl Estate {
     /// # Errors
     /// `not-found`.
     pub async fn psql_url(&self, name: &SandboxName) -> Result<String> {
-        Ok(self.login(name, Login::Reader).await?.to_url_lossy().to_string())
+        let row = self.control.find(name).await?;
+        let logins = Logins::new(name, self.sandbox_key(&row));
+        Ok(logins.address(self.cluster(), Login::Reader, &name.database()))
     }
 
     /// How to reach a sandbox's database as one of its logins.
@@ -318,10 +338,30 @@ impl Estate {
         &self.operator
     }
 
-    /// Lines that tell how to sign in to the demo, if the default sandbox is one.
+    /// The password of the demo's users: the published one, or off loopback one of this installation's own.
+    pub(crate) fn demo_password(&self) -> Secret {
+        let config = &self.options.config;
+        if config.listen.host.is_loopback() || config.demo_on_network {
+            return Secret::new(DEMO_PASSWORD);
+        }
+        let bytes = self.installation.key().derive(&["demo password"]);
+        Secret::new(bytes.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    }
+
+    /// How to sign in to the demo, if the default sandbox is one. A password of this installation's own is told once, at
+    /// its first start.
     pub fn demo_sign_in(&self) -> Option<String> {
-        matches!(self.options.config.template, Template::Demo)
-            .then(|| "admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password Sandbox2026!".to_owned())
+        if !matches!(self.options.config.template, Template::Demo) {
+            return None;
+        }
+        let password = self.demo_password();
+        let told =
+            if password.expose() == DEMO_PASSWORD || self.first.load(std::sync::atomic::Ordering::Relaxed) {
+                password.expose().to_owned()
+            } else {
+                "as told at the first start".to_owned()
+            };
+        Some(format!("admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password {told}"))
     }
 
     /// Closes every cell, then the server.
@@ -331,6 +371,10 @@ impl Estate {
     pub async fn close(&self) -> Result<(), OpenError> {
         self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
         self.stop.cancel();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
         let cells = self.open_cells();
         futures::future::join_all(cells.iter().map(|cell| cell.close())).await;
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use kernel::{Error, FieldCode, SandboxName, Slug};
 use ports::http::{
-    Access, Body, Created, Cx, NoContent, One, Operation, Page, Path, Query, Result, Routes, ServiceRoutes, State,
-    page_size,
+    Access, Body, Created, Cx, NoContent, One, Operation, Page, Path, Query, Result, Routes, ServiceRoutes,
+    State, page_size,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -156,9 +156,14 @@ async fn list(State(held): State<Held>, Query(query): Query<ListIn>) -> Result<P
     Ok(Page::cut(rows, limit, |row| row.name.clone()).map(|row| estate.show(row)))
 }
 
-async fn create(State(held): State<Held>, Cx(cx): Cx, Body(body): Body<Create>) -> Result<Created<SandboxOut>> {
+async fn create(
+    State(held): State<Held>,
+    Cx(cx): Cx,
+    Body(body): Body<Create>,
+) -> Result<Created<SandboxOut>> {
     let template = body.template.as_deref().unwrap_or("demo");
-    let made = estate(&held)?.create(&cx, &name(&body.name, "/name")?, template, body.expires_in_seconds).await?;
+    let made =
+        estate(&held)?.create(&cx, &name(&body.name, "/name")?, template, body.expires_in_seconds).await?;
     Ok(Created(made))
 }
 
@@ -202,7 +207,9 @@ async fn psql_url(State(held): State<Held>, Path(text): Path<String>) -> Result<
 async fn link(State(held): State<Held>, Cx(cx): Cx) -> Result<Created<UrlOut>> {
     let estate = estate(&held)?;
     let token = estate.operator().link(&cx).await?;
-    Ok(Created(UrlOut { url: format!("{}/open?token={token}", estate.options.public_url.trim_end_matches('/')) }))
+    Ok(Created(UrlOut {
+        url: format!("{}/open?token={token}", estate.options.public_url.trim_end_matches('/')),
+    }))
 }
 
 async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>) -> Result<Response> {
@@ -237,7 +244,8 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
             services.insert(service.name().to_owned(), json!(health));
         }
         let links = cell.gateway().link_stats();
-        let entry = json!({ "state": "awake", "generation": cell.generation, "services": services, "links": links });
+        let entry =
+            json!({ "state": "awake", "generation": cell.generation, "services": services, "links": links });
         sandboxes.insert(cell.name().to_string(), entry);
     }
     let failures = estate.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();

@@ -78,7 +78,8 @@ pub(crate) fn private_text(path: &Path, make: impl FnOnce() -> String) -> Result
 /// Writes beside and links into place, so that a reader never sees half a file and a second writer loses.
 fn write_once(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     let linked = fs::hard_link(&beside, path);

@@ -42,7 +42,7 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
         }
     }
     // Due times are to the second for those awake (their own jobs) and to a few seconds for sleepers.
-    if round % 5 == 0 {
+    if round.is_multiple_of(5) {
         for (name, expired) in estate.control().due().await? {
             let Ok(name) = name.parse() else { continue };
             if expired {

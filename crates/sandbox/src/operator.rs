@@ -66,7 +66,9 @@ impl Operator {
     pub async fn link(&self, cx: &Ctx) -> Result<String> {
         let token = URL_SAFE_NO_PAD.encode(cx.random::<32>());
         let mut tx = self.control.begin(cx).await?;
-        self.control.put_link(&mut tx, &sha256(&[token.as_bytes()]), Timestamp::real().plus(LINK_TTL)).await?;
+        self.control
+            .put_link(&mut tx, &sha256(&[token.as_bytes()]), Timestamp::real().plus(LINK_TTL))
+            .await?;
         tx.commit(token).await
     }
 

@@ -34,7 +34,8 @@ impl Parts {
                     kernel::config::Durability::Persistent => Durability::Persistent,
                 };
                 let tcp_port = *tcp_port;
-                Self::start(&config.data_dir, durability, tcp_port, config.database.max_connections, budget).await
+                Self::start(&config.data_dir, durability, tcp_port, config.database.max_connections, budget)
+                    .await
             }
             DatabaseServer::External { url, .. } => {
                 let admin = PgConnectOptions::from_str(url.expose())

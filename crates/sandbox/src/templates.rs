@@ -59,7 +59,12 @@ impl Spares {
     }
 
     fn count(&self, template: &str) -> usize {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|(of, _)| of == template).count()
+        self.ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .filter(|(of, _)| of == template)
+            .count()
     }
 }
 
@@ -94,7 +99,9 @@ impl Estate {
 
     /// Templates of another schema, half-built ones and their spares are of no use any more.
     fn is_stale(&self, name: &str) -> bool {
-        name.starts_with("pk__build_") || name.starts_with("pk__gone_") || !name.contains(self.templates.fingerprint())
+        name.starts_with("pk__build_")
+            || name.starts_with("pk__gone_")
+            || !name.contains(self.templates.fingerprint())
     }
 
     async fn build_template(self: &Arc<Self>, kind: &str, template: &str) -> Result<(), OpenError> {
@@ -145,10 +152,10 @@ impl Estate {
 
     /// Makes the database of a sandbox: a spare gets its name, or the template is cloned.
     pub(crate) async fn clone_template(&self, template: &str, database: &str) -> Result<(), OpenError> {
-        if let Some(spare) = self.spares.take(template) {
-            if self.cluster().rename_database(&spare, database).await.is_ok() {
-                return Ok(());
-            }
+        if let Some(spare) = self.spares.take(template)
+            && self.cluster().rename_database(&spare, database).await.is_ok()
+        {
+            return Ok(());
         }
         Ok(self.cluster().create_database(database, Some(template)).await?)
     }
@@ -194,6 +201,8 @@ pub async fn build_packed_data(config: Config, out: &Path) -> Result<(), OpenErr
     tracing::info!(empty, "templates are ready");
     estate.clear_for_packing().await?;
     estate.close().await?;
+    // The folder is held as long as the estate is there.
+    drop(estate);
     let out = out.to_owned();
     let packed = tokio::task::spawn_blocking(move || pack_data(&folder.join("pgdata"), &out)).await;
     match packed {

@@ -12,6 +12,7 @@ use crate::{
     control::{SandboxRow, SandboxState},
     error::OpenError,
     estate::{Estate, Slot},
+    seed::Seed,
 };
 
 /// A sandbox to be made.
@@ -61,7 +62,8 @@ impl Estate {
     /// A sandbox as it is shown.
     pub fn show(&self, row: SandboxRow) -> SandboxOut {
         let name: Option<SandboxName> = row.name.parse().ok();
-        let awake = name.as_ref().is_some_and(|name| self.open_cells().iter().any(|cell| cell.name() == name));
+        let awake =
+            name.as_ref().is_some_and(|name| self.open_cells().iter().any(|cell| cell.name() == name));
         SandboxOut {
             url: name.map(|name| self.issuer(&name)).unwrap_or_default(),
             awake,
@@ -128,7 +130,8 @@ impl Estate {
         let database = self.ensure_template(template).await.map_err(internal)?;
         self.make(cx, row, async |row, name| {
             self.clone_template(&database, &name.database()).await?;
-            self.let_in(row, name).await
+            self.let_in(row, name).await?;
+            self.close_demo(row, name).await
         })
         .await
     }
@@ -224,7 +227,7 @@ impl Estate {
                 return Err(error);
             }
             self.let_in(&row, name).await?;
-            Ok(())
+            self.close_demo(&row, name).await
         };
         done.await.map_err(internal)?;
         self.control.next_generation(name.as_str(), row.id).await?;
@@ -257,7 +260,10 @@ impl Estate {
     /// `not-found`, `validation-error`.
     pub async fn expire(&self, cx: &Ctx, name: &SandboxName, expires_in: Option<u64>) -> Result<SandboxOut> {
         if name.is_default() && expires_in.is_some() {
-            return Err(Error::new(Slug::InvalidState, "The default sandbox does not expire; reset or delete it."));
+            return Err(Error::new(
+                Slug::InvalidState,
+                "The default sandbox does not expire; reset or delete it.",
+            ));
         }
         if expires_in.is_some_and(|seconds| seconds == 0 || seconds > LONGEST_LIFE) {
             return Err(Error::field("/expiresInSeconds", FieldCode::OutOfRange, "must be at least 1"));
@@ -266,6 +272,23 @@ impl Estate {
         let at = expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds)));
         let row = self.control.set_expiry(&mut tx, name.as_str(), at).await?;
         tx.commit(self.show(row)).await
+    }
+
+    /// Off loopback, the demo's users get a password that is not published.
+    async fn close_demo(self: &Arc<Self>, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
+        let listen = &self.options.config.listen.host;
+        if row.template != "demo" || listen.is_loopback() || self.options.config.demo_on_network {
+            return Ok(());
+        }
+        let logins = Logins::new(name, self.sandbox_key(row));
+        let cell = self.cell_on(&name.database(), name, row, logins).await?;
+        let (cx, password) = (cell.cx("sandbox"), self.demo_password());
+        let mut done = Ok(());
+        for email in Seed::named("demo")?.map(|seed| seed.emails()).unwrap_or_default() {
+            done = done.and(cell.services().iam.set_password(&cx, &email, &password).await);
+        }
+        cell.close().await;
+        Ok(done?)
     }
 
     async fn close_cell(&self, slot: &Slot) {

@@ -112,7 +112,8 @@ impl Estate {
             return public.to_owned();
         }
         let (scheme, rest) = public.split_once("://").unwrap_or(("http", public));
-        let port = rest.rsplit_once(':').map(|(_, port)| port).filter(|p| p.bytes().all(|b| b.is_ascii_digit()));
+        let port =
+            rest.rsplit_once(':').map(|(_, port)| port).filter(|p| p.bytes().all(|b| b.is_ascii_digit()));
         match port {
             Some(port) => format!("{scheme}://{name}.localhost:{port}"),
             None => format!("{scheme}://{name}.localhost"),

@@ -73,7 +73,11 @@ impl Api {
 
     /// Registers a tenant with its Owner; the client is signed in as that Owner.
     pub async fn register(&self, organization: &str) -> (Self, Value) {
-        let email = format!("owner-{}@{}.example", uuid::Uuid::now_v7().simple(), organization.to_lowercase().replace(' ', "-"));
+        let email = format!(
+            "owner-{}@{}.example",
+            uuid::Uuid::now_v7().simple(),
+            organization.to_lowercase().replace(' ', "-")
+        );
         let answer = self
             .stranger()
             .post(
@@ -107,9 +111,16 @@ impl Api {
     }
 
     /// Any request, with more headers.
-    pub async fn send(&self, method: Method, path: &str, body: Option<Value>, headers: &[(&str, &str)]) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let asked = format!("{method} {path} on {}", self.host);
-        let mut request = self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -128,7 +139,8 @@ impl Api {
 
     /// The bare client, for what the others can't say.
     pub fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+        let request =
+            self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -157,7 +169,10 @@ impl Answer {
     /// The `id` of what came.
     #[track_caller]
     pub fn id(&self) -> String {
-        self.body["id"].as_str().unwrap_or_else(|| panic!("{}: no id in {}", self.asked, self.text)).to_owned()
+        self.body["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{}: no id in {}", self.asked, self.text))
+            .to_owned()
     }
 
     /// The `data` of a list.

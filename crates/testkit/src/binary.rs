@@ -110,7 +110,11 @@ impl Binary {
 
     /// Runs a verb of the binary against this process.
     pub fn verb(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(&self.program).args(arguments).env("KERNEL_DATA_DIR", &self.data).output().expect("the binary runs")
+        Command::new(&self.program)
+            .args(arguments)
+            .env("KERNEL_DATA_DIR", &self.data)
+            .output()
+            .expect("the binary runs")
     }
 
     /// Kills it as `kill -9` does, and waits until it is gone.

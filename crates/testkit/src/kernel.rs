@@ -63,10 +63,10 @@ impl Kernel {
         let mut bound = door::bind(None, &[wanted]).unwrap_or_else(|error| panic!("{error}"));
         let port = bound.port("http").expect("the port was bound");
         let url = format!("http://127.0.0.1:{port}");
-        let public_url = config.public_url.as_ref().map_or_else(
-            || format!("http://localhost:{port}"),
-            |configured| configured.as_str().to_owned(),
-        );
+        let public_url = config
+            .public_url
+            .as_ref()
+            .map_or_else(|| format!("http://localhost:{port}"), |configured| configured.as_str().to_owned());
         let estate = Estate::open(EstateOptions {
             config,
             public_url: public_url.clone(),
@@ -77,7 +77,8 @@ impl Kernel {
         .await
         .unwrap_or_else(|error| panic!("the estate can't be opened: {error}"));
         let operator = Arc::clone(estate.operator());
-        let front = Front::new(Arc::new(EstateCells(Arc::clone(&estate))), operator, FrontSettings { public_url });
+        let front =
+            Front::new(Arc::new(EstateCells(Arc::clone(&estate))), operator, FrontSettings { public_url });
         let door = Shutdown::new();
         let listening = bound.take("http").expect("the port was bound");
         door::serve(listening, Mode::Plain, front.service(), &Connections::default(), &door);

@@ -1,7 +1,12 @@
 //! The workshop: a real kernel for tests, in process ([`Kernel`]) or as the real binary ([`Binary`]), and an [`Api`]
 //! client that reads like a story. For tests only, so it panics where a test should fail.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc, reason = "a workshop for tests: a panic is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a workshop for tests: a panic is a failed test"
+)]
 
 mod api;
 mod binary;

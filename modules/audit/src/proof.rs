@@ -189,9 +189,9 @@ impl Audit {
 
     /// Gives the next records of a tenant their places: a page. Answers how many got one.
     async fn chain_page(&self, cx: &Ctx, tenant: TenantId) -> Result<usize> {
-        let mut tx = self.db.system(cx, Reason::AuditChain).begin().await?;
-        let head = store::lock_head(&mut tx, tenant, &GENESIS).await?;
-        let records = store::waiting(&mut tx, tenant).await?;
+        let mut tx = self.db.system_of_tenant(&cx.within(tenant), Reason::AuditChain)?.begin().await?;
+        let head = store::lock_head(&mut tx, &GENESIS).await?;
+        let records = store::waiting(&mut tx).await?;
         if records.is_empty() {
             return Ok(0);
         }
@@ -213,7 +213,7 @@ impl Audit {
             (ids, seqs, hashes)
         });
         let (ids, seqs, hashes) = placed.await.map_err(Error::internal)?;
-        let chained = store::chain(&mut tx, tenant, ids, seqs, hashes).await?;
+        let chained = store::chain(&mut tx, ids, seqs, hashes).await?;
         if usize::try_from(chained) != Ok(count) {
             let why = format!("{chained} of {count} audit records of tenant {tenant} took their place");
             return Err(Error::internal(why));

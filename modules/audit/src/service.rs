@@ -220,7 +220,7 @@ impl Audit {
     /// # Errors
     /// What the database says; nothing is changed then.
     pub async fn anonymize(&self, cx: &Ctx, user: UserId) -> Result<AnonymizedOut> {
-        let mut tx = self.db.system(cx, Reason::AuditChain).begin().await?;
+        let mut tx = self.db.system_of_tenant(cx, Reason::AuditChain)?.begin().await?;
         let mut records = 0;
         for side in [Side::Actor, Side::Subject] {
             records += empty(&mut tx, user, side).await?;
@@ -243,13 +243,12 @@ enum Side {
 const BEGINNING: store::Place = (253_402_300_799_999_999, Uuid::max());
 
 async fn empty(tx: &mut Tx, user: UserId, side: Side) -> Result<u64> {
-    let tenant = tx.cx().tenant()?;
     let mut place = BEGINNING;
     let mut emptied = 0;
     loop {
         let page = match side {
-            Side::Actor => store::done_by(tx, tenant, user, place).await?,
-            Side::Subject => store::done_to(tx, tenant, user, place).await?,
+            Side::Actor => store::done_by(tx, user, place).await?,
+            Side::Subject => store::done_to(tx, user, place).await?,
         };
         let Some(last) = page.last() else { return Ok(emptied) };
         place = (last.at.micros(), last.id.uuid());
@@ -261,7 +260,7 @@ async fn empty(tx: &mut Tx, user: UserId, side: Side) -> Result<u64> {
             })
             .unzip();
         if !ids.is_empty() {
-            emptied += store::replace_personal(tx, tenant, ids, parts).await?;
+            emptied += store::replace_personal(tx, ids, parts).await?;
         }
     }
 }

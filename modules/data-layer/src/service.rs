@@ -192,7 +192,13 @@ impl DataLayer {
     ///
     /// # Errors
     /// As making records over HTTP.
-    pub async fn insert_records(&self, cx: &Ctx, module: &str, model: &str, rows: Vec<Value>) -> Result<Vec<Uuid>> {
+    pub async fn insert_records(
+        &self,
+        cx: &Ctx,
+        module: &str,
+        model: &str,
+        rows: Vec<Value>,
+    ) -> Result<Vec<Uuid>> {
         let place = Place { module: module.to_owned(), model: model.to_owned() };
         let (made, _) = self.create_records(cx, &place, Value::Array(rows)).await?;
         #[derive(serde::Deserialize)]

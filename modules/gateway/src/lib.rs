@@ -30,10 +30,10 @@ mod tests;
 mod traffic;
 mod visit;
 
+pub use self::core::GatewaySettings;
 pub use boot::BootError;
 pub use front::{Cells, Front, FrontService, FrontSettings, HostRules, HostVerdict};
 pub use gateway::{Gateway, GatewayDeps};
 pub use metrics::{Exposition, Metrics, link_series};
 pub use operator::OperatorGate;
 pub use rate::RateLimit;
-pub use self::core::GatewaySettings;

@@ -199,10 +199,10 @@ mod tests {
             let network = |text| Target::Network(kernel::config::Network::parse(text).unwrap());
             vec![network("127.0.0.0/8"), network("fd00::/8"), Target::Host("crm.internal".to_owned())]
         };
-        let own = vec!["127.0.0.1:8095".parse().unwrap()];
+        let own = vec!["192.168.7.7:8095".parse().unwrap()];
         let options = DiallerOptions { allowed, own, ..DiallerOptions::default() };
-        assert!(read("http://127.0.0.1:8095/").unwrap().admits([127, 0, 0, 1].into(), &options));
-        assert!(!read("http://127.0.0.1:8096/").unwrap().admits([127, 0, 0, 1].into(), &options));
+        assert!(read("http://192.168.7.7:8095/").unwrap().admits([192, 168, 7, 7].into(), &options));
+        assert!(!read("http://192.168.7.7:8096/").unwrap().admits([192, 168, 7, 7].into(), &options));
         let plain = read("http://backend.example/").unwrap();
         for (address, admitted) in [
             ("127.0.0.1", true),

@@ -26,7 +26,9 @@ const PLACES: usize = 4;
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// Too old.
-    #[error("the Postgres server is version {0}; at least version 15 is needed: upgrade it, or leave DATABASE_URL unset to use the embedded one")]
+    #[error(
+        "the Postgres server is version {0}; at least version 15 is needed: upgrade it, or leave DATABASE_URL unset to use the embedded one"
+    )]
     TooOld(String),
     /// The administrator lacks a right.
     #[error(
@@ -113,7 +115,10 @@ impl Logins {
 
     /// The role's password.
     pub fn password(&self, login: Login) -> String {
-        self.key.derive(&["login", login.suffix()]).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+        self.key
+            .derive(&["login", login.suffix()])
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
     /// How to reach `database` as `login`, on the server that `admin` names.
@@ -125,6 +130,21 @@ impl Logins {
             .password(&self.password(login))
             .database(database)
             .application_name("platform-kernel")
+    }
+}
+
+impl Logins {
+    /// The address of `database` for `login`, as libpq reads it.
+    pub fn address(&self, cluster: &Cluster, login: Login, database: &str) -> String {
+        let to = &cluster.admin;
+        let who = format!("{}:{}", self.name(login), self.password(login));
+        match to.get_socket() {
+            Some(folder) => {
+                let folder = folder.to_string_lossy().replace('%', "%25").replace('/', "%2F");
+                format!("postgresql://{who}@{folder}:{}/{database}", to.get_port())
+            }
+            None => format!("postgresql://{who}@{}:{}/{database}", to.get_host(), to.get_port()),
+        }
     }
 }
 
@@ -152,8 +172,8 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError::TooOld`], [`ClusterError::MayNot`], or what the server says.
     pub async fn prepare(&self) -> Result<(), ClusterError> {
-        let (number, version, creates_databases, creates_roles, superuser): (i32, String, bool, bool, bool) = self
-            .ask(
+        let (number, version, creates_databases, creates_roles, superuser): (i32, String, bool, bool, bool) =
+            self.ask(
                 "select current_setting('server_version_num')::int, current_setting('server_version'),
                         rolcreatedb, rolcreaterole, rolsuper
                  from pg_roles where rolname = current_user",
@@ -193,7 +213,8 @@ impl Cluster {
     /// What the server says; a template that is in use is one of them.
     pub async fn create_database(&self, name: &str, template: Option<&str>) -> Result<(), ClusterError> {
         let template = template.unwrap_or("template0");
-        self.run(&format!("create database {} template {} owner pk_owner", quoted(name), quoted(template))).await?;
+        self.run(&format!("create database {} template {} owner pk_owner", quoted(name), quoted(template)))
+            .await?;
         self.run(&format!("revoke all on database {} from public", quoted(name))).await
     }
 
@@ -263,7 +284,9 @@ impl Cluster {
     pub async fn let_in(&self, logins: &Logins, database: &str) -> Result<(), ClusterError> {
         let names = Login::ALL.map(|login| literal(&logins.name(login))).join(",");
         let (present,): (Vec<String>,) = self
-            .ask(&format!("select coalesce(array_agg(rolname::text), '{{}}') from pg_roles where rolname in ({names})"))
+            .ask(&format!(
+                "select coalesce(array_agg(rolname::text), '{{}}') from pg_roles where rolname in ({names})"
+            ))
             .await?;
         let mut batch = String::new();
         for login in Login::ALL {
@@ -369,7 +392,9 @@ impl Cluster {
         R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin + 'static,
     {
         self.with_connection(|connection| {
-            Box::pin(sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(connection))
+            Box::pin(
+                sqlx::query_as(AssertSqlSafe(question.to_owned())).persistent(false).fetch_one(connection),
+            )
         })
         .await
     }

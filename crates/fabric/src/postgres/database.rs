@@ -97,7 +97,8 @@ impl Database {
     /// A database that is reached on demand; nothing is opened yet.
     pub fn new(options: DatabaseOptions) -> Self {
         let pool = |login: PgConnectOptions| {
-            let login = login.options([("statement_timeout", STATEMENT_TIMEOUT), ("search_path", "pg_catalog")]);
+            let login =
+                login.options([("statement_timeout", STATEMENT_TIMEOUT), ("search_path", "pg_catalog")]);
             Pool::new(login, &options.budget, options.pool_size)
         };
         Self(Arc::new(Shared {
@@ -132,6 +133,17 @@ impl Database {
     pub fn system(&self, cx: &Ctx, reason: Reason) -> Handle {
         tracing::trace!(?reason, "system access");
         Handle { db: self.clone(), role: Role::System, tenant: None, cx: cx.clone() }
+    }
+
+    /// Work of the system for one tenant, with what the application's role may not do: the connection is bound to the
+    /// tenant, so row-level security guards it, and `$1` is bound to the tenant as for [`Database::tenant`].
+    ///
+    /// # Errors
+    /// `unauthorized` when the context names no tenant.
+    pub fn system_of_tenant(&self, cx: &Ctx, reason: Reason) -> Result<Handle> {
+        let tenant = cx.tenant()?;
+        tracing::trace!(?reason, "system access");
+        Ok(Handle { db: self.clone(), role: Role::System, tenant: Some(tenant), cx: cx.clone() })
     }
 
     /// The sandbox's root key.

@@ -66,7 +66,9 @@ impl Migrations {
         let mut series = Self::of(&FILES);
         series.0.retain(|migration| migration.name.contains("_kernel_"));
         let own = FILES.get_dir("control").map(Self::of).unwrap_or(Self(Vec::new()));
-        series.0.extend(own.0.into_iter().map(|migration| Migration { number: migration.number + CONTROL, ..migration }));
+        series.0.extend(
+            own.0.into_iter().map(|migration| Migration { number: migration.number + CONTROL, ..migration }),
+        );
         series
     }
 
@@ -81,11 +83,10 @@ impl Migrations {
             .filter_map(|file| {
                 let name = file.path().file_name()?.to_str()?.to_owned();
                 let number = name.split_once('_')?.0.parse().ok()?;
-                name.ends_with(".sql").then(|| file.contents_utf8().map(str::to_owned)).flatten().map(|sql| Migration {
-                    number,
-                    name,
-                    sql,
-                })
+                name.ends_with(".sql")
+                    .then(|| file.contents_utf8().map(str::to_owned))
+                    .flatten()
+                    .map(|sql| Migration { number, name, sql })
             })
             .collect();
         series.sort_by_key(|migration| migration.number);
@@ -104,8 +105,11 @@ impl Migrations {
 
     /// Names the series by its content, so that a template is made anew when any file changes.
     pub fn fingerprint(&self) -> String {
-        let parts: Vec<&[u8]> =
-            self.0.iter().flat_map(|migration| [migration.name.as_bytes(), migration.sql.as_bytes()]).collect();
+        let parts: Vec<&[u8]> = self
+            .0
+            .iter()
+            .flat_map(|migration| [migration.name.as_bytes(), migration.sql.as_bytes()])
+            .collect();
         sha256(&parts).iter().take(6).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
@@ -124,7 +128,9 @@ impl Migrations {
     }
 
     async fn apply_on(&self, connection: &mut PgConnection) -> Result<usize, MigrationError> {
-        sqlx::raw_sql("select pg_advisory_lock(hashtext('kernel.migrations'))").execute(&mut *connection).await?;
+        sqlx::raw_sql("select pg_advisory_lock(hashtext('kernel.migrations'))")
+            .execute(&mut *connection)
+            .await?;
         sqlx::raw_sql(
             "create schema if not exists kernel_migrations;
              create table if not exists kernel_migrations.applied (
@@ -151,7 +157,10 @@ impl Migrations {
             }
             let failed = |source| MigrationError::Failed { name: migration.name.clone(), source };
             let mut transaction = connection.begin().await?;
-            sqlx::raw_sql(AssertSqlSafe(migration.sql.clone())).execute(&mut *transaction).await.map_err(failed)?;
+            sqlx::raw_sql(AssertSqlSafe(migration.sql.clone()))
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
             sqlx::query("insert into kernel_migrations.applied (number, name, hash) values ($1, $2, $3)")
                 .bind(migration.number)
                 .bind(&migration.name)

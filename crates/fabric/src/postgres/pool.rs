@@ -94,7 +94,11 @@ impl Pool {
     }
 
     /// A connection that is bound to `tenant` (or to none). The binding happens here, before anyone can use it.
-    pub(super) async fn checkout(self: &Arc<Self>, tenant: Option<Uuid>, deadline: Instant) -> Result<Checked> {
+    pub(super) async fn checkout(
+        self: &Arc<Self>,
+        tenant: Option<Uuid>,
+        deadline: Instant,
+    ) -> Result<Checked> {
         let until = deadline.min(Instant::now() + PATIENCE);
         let place = tokio::time::timeout_at(until.into(), Arc::clone(&self.places).acquire_owned());
         let place = match place.await {
@@ -128,7 +132,12 @@ impl Pool {
         }
     }
 
-    async fn reopen(self: &Arc<Self>, dead: Checked, tenant: Option<Uuid>, until: Instant) -> Result<Checked> {
+    async fn reopen(
+        self: &Arc<Self>,
+        dead: Checked,
+        tenant: Option<Uuid>,
+        until: Instant,
+    ) -> Result<Checked> {
         self.drop_idle();
         drop(dead);
         let place = tokio::time::timeout_at(until.into(), Arc::clone(&self.places).acquire_owned());
@@ -150,7 +159,12 @@ impl Pool {
         let connection = tokio::time::timeout_at(until.into(), options.connect()).await;
         let connection = match connection {
             Ok(opened) => opened.map_err(fault)?,
-            Err(_) => return Err(Error::new(Slug::DependencyUnavailable, "The database does not answer just now.")),
+            Err(_) => {
+                return Err(Error::new(
+                    Slug::DependencyUnavailable,
+                    "The database does not answer just now.",
+                ));
+            }
         };
         Ok(Checked {
             pool: Arc::clone(self),
@@ -224,7 +238,10 @@ impl Checked {
 
     async fn bind(&mut self) -> Result<(), sqlx::Error> {
         let text = self.tenant.map(|id| id.to_string()).unwrap_or_default();
-        sqlx::query("select set_config('kernel.tenant', $1, false)").bind(text).execute(self.connection()).await?;
+        sqlx::query("select set_config('kernel.tenant', $1, false)")
+            .bind(text)
+            .execute(self.connection())
+            .await?;
         Ok(())
     }
 

@@ -1,5 +1,8 @@
 use kernel::{Error, Result};
-use sqlx::{Arguments, AssertSqlSafe, FromRow, SqlSafeStr, SqlStr, postgres::{PgArguments, PgRow}};
+use sqlx::{
+    Arguments, AssertSqlSafe, FromRow, SqlSafeStr, SqlStr,
+    postgres::{PgArguments, PgRow},
+};
 
 use super::{
     database::Handle,
@@ -177,9 +180,10 @@ pub(super) fn settle<T>(checked: &mut super::pool::Checked, done: Result<T, Fail
             checked.in_flight = false;
             Ok(value)
         }
-        Err(Failed::Late) => {
-            Err(Error::new(kernel::Slug::DeadlineExceeded, "The database did not answer in the time allowed."))
-        }
+        Err(Failed::Late) => Err(Error::new(
+            kernel::Slug::DeadlineExceeded,
+            "The database did not answer in the time allowed.",
+        )),
         Err(Failed::Sql(error)) => {
             if is_lost_connection(&error) {
                 checked.forget_idle();

@@ -43,7 +43,8 @@ impl Tx {
             Err(Begun::Lost) => open(&handle).await.map_err(Begun::into_error)?,
             other => other.map_err(Begun::into_error)?,
         };
-        let mut tx = Self { handle, checked: Some(checked), events: Vec::new(), audits: Vec::new(), request: None };
+        let mut tx =
+            Self { handle, checked: Some(checked), events: Vec::new(), audits: Vec::new(), request: None };
         match tx.open_request().await {
             Ok(()) => Ok(tx),
             // Its lock on the key goes before the caller can repeat the request.
@@ -171,7 +172,9 @@ impl Tx {
             return Ok(());
         }
         let (used, most): (i64, Option<i64>) = self
-            .unbound("select used, most from kernel.allowance where tenant_id = $1 and name = $2".into_sql_str())
+            .unbound(
+                "select used, most from kernel.allowance where tenant_id = $1 and name = $2".into_sql_str(),
+            )
             .bind(tenant)
             .bind(what)
             .one()
@@ -224,7 +227,8 @@ impl Tx {
         }
         let events = Value::Array(std::mem::take(&mut self.events));
         let audits = Value::Array(std::mem::take(&mut self.audits));
-        let told = [&events, &audits].into_iter().any(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty()));
+        let told =
+            [&events, &audits].into_iter().any(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty()));
         let request = self.request.take();
         let sealed = match &request {
             Some(request) => {

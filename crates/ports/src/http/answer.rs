@@ -56,7 +56,8 @@ pub fn json_bytes(status: StatusCode, text: impl Into<Body>) -> Response {
 /// An ETag over a representation (strong: equal tags, equal bytes).
 pub fn etag(text: &[u8]) -> HeaderValue {
     let digest = ring::digest::digest(&ring::digest::SHA256, text);
-    let hex: String = digest.as_ref().iter().take(8).fold(String::with_capacity(18), |t, b| format!("{t}{b:02x}"));
+    let hex: String =
+        digest.as_ref().iter().take(8).fold(String::with_capacity(18), |t, b| format!("{t}{b:02x}"));
     HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""))
 }
 

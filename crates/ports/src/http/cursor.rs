@@ -85,7 +85,8 @@ mod tests {
         let tenant = Some(TenantId::new());
         let cursor = key.write(tenant, "users?q=a", &(1, "x"));
         assert_eq!(key.read::<(i32, String)>(tenant, "users?q=a", &cursor).unwrap(), (1, "x".to_owned()));
-        for (who, list) in [(tenant, "users?q=b"), (Some(TenantId::new()), "users?q=a"), (None, "users?q=a")] {
+        for (who, list) in [(tenant, "users?q=b"), (Some(TenantId::new()), "users?q=a"), (None, "users?q=a")]
+        {
             let error = key.read::<(i32, String)>(who, list, &cursor).unwrap_err();
             assert_eq!(error.slug(), Slug::InvalidCursor);
         }

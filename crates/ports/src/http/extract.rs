@@ -40,9 +40,12 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let essence = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+        if essence != "application/json"
+            && !(essence.starts_with("application/") && essence.ends_with("+json"))
+        {
             return Err(Error::new(
                 Slug::UnsupportedMediaType,
                 "Send the body as JSON, with `Content-Type: application/json`.",
@@ -53,7 +56,9 @@ impl<S: Send + Sync> FromRequest<S> for Raw {
             let status = rejection.status();
             let detail = rejection.body_text();
             match status {
-                http::StatusCode::PAYLOAD_TOO_LARGE => Error::new(Slug::PayloadTooLarge, "The body is too large."),
+                http::StatusCode::PAYLOAD_TOO_LARGE => {
+                    Error::new(Slug::PayloadTooLarge, "The body is too large.")
+                }
                 _ => Error::new(Slug::MalformedJson, format!("The body could not be read: {detail}")),
             }
         })?;
@@ -96,7 +101,11 @@ fn data_error(path: &str, text: &str) -> Error {
     let (field, code, message) = if text.starts_with("unknown field") {
         let parent = path.strip_suffix(name()).map_or(path, |rest| rest.trim_end_matches('/'));
         let known = text.split_once("expected ").map_or("none are taken here", |(_, rest)| rest);
-        (format!("{parent}/{}", name()), FieldCode::UnknownField, format!("there is no such member; expected {known}"))
+        (
+            format!("{parent}/{}", name()),
+            FieldCode::UnknownField,
+            format!("there is no such member; expected {known}"),
+        )
     } else if text.starts_with("missing field") {
         (format!("{path}/{}", name()), FieldCode::Required, "is needed".to_owned())
     } else {
@@ -162,7 +171,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if text == "*" {
             return Ok(Self(None));
         }
-        let version = text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
+        let version =
+            text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
         match version {
             Some(version) => Ok(Self(Some(version))),
             // A tag that we never gave can't be the current one (RFC 9110 §13.1.1).
@@ -207,7 +217,10 @@ mod tests {
         assert_eq!(mistake("{\"name\":\"a\"} x"), (MalformedJson, String::new(), None));
         assert_eq!(mistake("{}"), (ValidationError, "/name".into(), Some(Required)));
         assert_eq!(mistake("{\"name\":1}"), (ValidationError, "/name".into(), Some(InvalidFormat)));
-        assert_eq!(mistake("{\"name\":\"a\",\"nme\":1}"), (ValidationError, "/nme".into(), Some(UnknownField)));
+        assert_eq!(
+            mistake("{\"name\":\"a\",\"nme\":1}"),
+            (ValidationError, "/nme".into(), Some(UnknownField))
+        );
         let deep = "{\"name\":\"a\",\"inner\":{\"n\":[1,\"x\"]}}";
         assert_eq!(mistake(deep), (ValidationError, "/inner/n/1".into(), Some(InvalidFormat)));
         let unknown = "{\"name\":\"a\",\"inner\":{\"n\":[],\"m\":1}}";

@@ -8,7 +8,8 @@ pub mod openapi;
 mod operation;
 
 pub use answer::{
-    Accepted, Created, Failure, NoContent, One, Page, PageMeta, Problem, Result, etag, json_bytes, version_tag,
+    Accepted, Created, Failure, NoContent, One, Page, PageMeta, Problem, Result, etag, json_bytes,
+    version_tag,
 };
 pub use axum::extract::State;
 pub use cursor::{CursorKey, Paging, page_size};

@@ -9,7 +9,11 @@ use serde_json::{Map, Value, json};
 use super::operation::{Access, Operation, Repeat};
 
 /// Writes the document for a table of operations. `server` is the address it is served from.
-pub fn document<'a>(operations: impl IntoIterator<Item = &'a Operation>, server: &str, version: &str) -> Value {
+pub fn document<'a>(
+    operations: impl IntoIterator<Item = &'a Operation>,
+    server: &str,
+    version: &str,
+) -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
         settings.meta_schema = None;
@@ -91,14 +95,15 @@ fn parameters(operation: &Operation, schemas: &mut SchemaGenerator) -> Vec<Value
         })
         .collect();
     if let Some(query) = operation.query {
-        let mut own = SchemaGenerator::new(SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true));
+        let mut own =
+            SchemaGenerator::new(SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true));
         let schema = query(&mut own).to_value();
-        let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, member) in schema["properties"].as_object().into_iter().flatten() {
             let mut member = member.clone();
             let description = member.as_object_mut().and_then(|m| m.remove("description"));
-            let mut parameter =
-                json!({ "name": name, "in": "query", "required": required.contains(&name.as_str()), "schema": member });
+            let mut parameter = json!({ "name": name, "in": "query", "required": required.contains(&name.as_str()), "schema": member });
             if let Some(description) = description {
                 parameter["description"] = description;
             }
@@ -119,7 +124,9 @@ fn parameters(operation: &Operation, schemas: &mut SchemaGenerator) -> Vec<Value
 
 /// The names in braces of a path.
 pub fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).map(|name| name.trim_start_matches('*'))
+    path.split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_start_matches('*'))
 }
 
 fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
@@ -132,7 +139,12 @@ fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     responses.insert(status.to_string(), success);
     let mut slugs: Vec<Slug> = operation.problems.to_vec();
     if operation.body.is_some() {
-        slugs.extend([Slug::ValidationError, Slug::MalformedJson, Slug::UnsupportedMediaType, Slug::PayloadTooLarge]);
+        slugs.extend([
+            Slug::ValidationError,
+            Slug::MalformedJson,
+            Slug::UnsupportedMediaType,
+            Slug::PayloadTooLarge,
+        ]);
     }
     if operation.query.is_some() {
         slugs.push(Slug::ValidationError);

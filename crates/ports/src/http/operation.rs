@@ -94,8 +94,11 @@ pub const BASE: &str = "/api/v1";
 
 impl Operation {
     fn new(method: Method, path: String, id: &'static str, access: Access) -> Self {
-        let repeat =
-            if method == Method::POST || method == Method::PATCH { Repeat::Welcome } else { Repeat::Harmless };
+        let repeat = if method == Method::POST || method == Method::PATCH {
+            Repeat::Welcome
+        } else {
+            Repeat::Harmless
+        };
         let status = if method == Method::DELETE { 204 } else { 200 };
         Self {
             method,

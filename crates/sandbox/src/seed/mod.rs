@@ -147,6 +147,11 @@ impl Seed {
         self.fingerprint.clone()
     }
 
+    /// The addresses of its users.
+    pub(crate) fn emails(&self) -> Vec<String> {
+        self.users.iter().map(|user| user.email.clone()).collect()
+    }
+
     /// Plants it in a sandbox.
     ///
     /// # Errors
@@ -165,7 +170,7 @@ impl Seed {
                         id: tenant.id,
                         slug: tenant.slug.clone(),
                         name: tenant.name.clone(),
-                        kind: tenant.kind.clone(),
+                        kind: tenant.kind,
                         parent_slug: tenant.parent.clone(),
                     },
                 )
@@ -212,10 +217,16 @@ impl Seed {
         let what = format!("module {}", module.builtin);
         let refused = |source| SeedError::Refused { what: what.clone(), source };
         if module.builtin != crm_example::NAME {
-            return Err(SeedError::Unknown(format!("{what}: this program carries only {}", crm_example::NAME)));
+            return Err(SeedError::Unknown(format!(
+                "{what}: this program carries only {}",
+                crm_example::NAME
+            )));
         }
         let registry = &cell.services().modules;
-        let files = crm_example::MIGRATIONS.iter().map(|(file, sql)| ((*file).to_owned(), (*sql).to_owned())).collect();
+        let files = crm_example::MIGRATIONS
+            .iter()
+            .map(|(file, sql)| ((*file).to_owned(), (*sql).to_owned()))
+            .collect();
         registry.register_builtin(cx, crm_example::MANIFEST, files, None).await.map_err(refused)?;
         for slug in &module.installed_for {
             let tenant = named(tenants, slug)?;
@@ -250,7 +261,9 @@ impl Seed {
                     for value in row.values_mut() {
                         if let Some(name) = value.get("ref").and_then(Value::as_str) {
                             *value = references.get(name).cloned().ok_or_else(|| {
-                                SeedError::Unknown(format!("{what}: there is no row named {name} before this one"))
+                                SeedError::Unknown(format!(
+                                    "{what}: there is no row named {name} before this one"
+                                ))
                             })?;
                         }
                     }

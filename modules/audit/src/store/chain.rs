@@ -147,20 +147,19 @@ pub async fn next_waiting(handle: &Handle, after: Uuid) -> Result<Option<TenantI
 }
 
 /// Takes the tenant's head, and with it the right to chain, until the transaction ends. (System.)
-pub async fn lock_head(tx: &mut Tx, tenant: TenantId, genesis: &Hash) -> Result<Head> {
+pub async fn lock_head(tx: &mut Tx, genesis: &Hash) -> Result<Head> {
     tx.query(fabric::sql!(
         "insert into kernel.audit_head as head (tenant_id, seq, hash) values ($1, 0, $2)
          on conflict (tenant_id) do update set seq = head.seq
          returning head.seq, head.hash"
     ))
-    .bind(tenant)
     .bind(genesis.to_vec())
     .one()
     .await
 }
 
 /// The tenant's records that wait for their place, in order of arrival: a page. (System.)
-pub async fn waiting(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Hashed>> {
+pub async fn waiting(tx: &mut Tx) -> Result<Vec<Hashed>> {
     let rows: Vec<HashedRow> = tx
         .query(fabric::sql!(
             "select seq, hash, version, id, at, action, entity_type, entity_id, actor_kind, actor, user_id, trace_id,
@@ -175,7 +174,6 @@ pub async fn waiting(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Hashed>> {
              where coalesce(r.before_it, 0) < 4000000
              order by r.arrival"
         ))
-        .bind(tenant)
         .bind(VERSION)
         .all()
         .await?;
@@ -183,13 +181,7 @@ pub async fn waiting(tx: &mut Tx, tenant: TenantId) -> Result<Vec<Hashed>> {
 }
 
 /// Gives records their places, moves the head behind them, and tells of them; answers how many got one. (System.)
-pub async fn chain(
-    tx: &mut Tx,
-    tenant: TenantId,
-    ids: Vec<AuditId>,
-    seqs: Vec<i64>,
-    hashes: Vec<Vec<u8>>,
-) -> Result<i64> {
+pub async fn chain(tx: &mut Tx, ids: Vec<AuditId>, seqs: Vec<i64>, hashes: Vec<Vec<u8>>) -> Result<i64> {
     tx.query(fabric::sql!(
         "with chained as (
              update kernel.audit_record r set seq = c.seq, hash = c.hash
@@ -220,8 +212,7 @@ pub async fn chain(
          )
          select count(*) from chained"
     ))
-    .bind(tenant)
-    .bind(ids)
+        .bind(ids)
     .bind(seqs)
     .bind(hashes)
     .value()

@@ -1,7 +1,7 @@
 //! The personal part of records, which alone is ever changed.
 
 use fabric::postgres::{FromRow, Json, Tx};
-use kernel::{AuditId, Result, TenantId, Timestamp, UserId};
+use kernel::{AuditId, Result, Timestamp, UserId};
 use serde_json::{Map, Value};
 
 use super::Place;
@@ -21,20 +21,14 @@ pub struct Concerning {
     pub personal: Json<Map<String, Value>>,
 }
 
-/// What the person did, money aside, newest first: a page. (System.)
-pub async fn done_by(
-    tx: &mut Tx,
-    tenant: TenantId,
-    user: UserId,
-    (micros, id): Place,
-) -> Result<Vec<Concerning>> {
+/// What the person did, money aside, newest first: a page. (System, bound to the tenant.)
+pub async fn done_by(tx: &mut Tx, user: UserId, (micros, id): Place) -> Result<Vec<Concerning>> {
     tx.query(fabric::sql!(
         "select id, at, true as did_it, entity_type = 'user' and entity_id = $2::uuid::text as is_about_them, personal
          from kernel.audit_record
          where kernel.owns($1, tenant_id) and user_id = $2 and action not like 'money.%' and (at, id) < ($3, $4)
          order by at desc, id desc limit 1000"
     ))
-    .bind(tenant)
     .bind(user)
     .bind(Timestamp::from_micros(micros).unwrap_or_else(Timestamp::real))
     .bind(id)
@@ -42,13 +36,8 @@ pub async fn done_by(
     .await
 }
 
-/// What was done to the person's account, newest first: a page. (System.)
-pub async fn done_to(
-    tx: &mut Tx,
-    tenant: TenantId,
-    user: UserId,
-    (micros, id): Place,
-) -> Result<Vec<Concerning>> {
+/// What was done to the person's account, newest first: a page. (System, bound to the tenant.)
+pub async fn done_to(tx: &mut Tx, user: UserId, (micros, id): Place) -> Result<Vec<Concerning>> {
     tx.query(fabric::sql!(
         "select id, at, user_id is not distinct from $2::uuid as did_it, true as is_about_them, personal
          from kernel.audit_record
@@ -56,7 +45,6 @@ pub async fn done_to(
            and action not like 'money.%' and (at, id) < ($3, $4)
          order by at desc, id desc limit 1000"
     ))
-    .bind(tenant)
     .bind(user)
     .bind(Timestamp::from_micros(micros).unwrap_or_else(Timestamp::real))
     .bind(id)
@@ -64,10 +52,9 @@ pub async fn done_to(
     .await
 }
 
-/// Replaces personal parts. (System.)
+/// Replaces personal parts. (System, bound to the tenant.)
 pub async fn replace_personal(
     tx: &mut Tx,
-    tenant: TenantId,
     ids: Vec<AuditId>,
     personal: Vec<Json<Map<String, Value>>>,
 ) -> Result<u64> {
@@ -76,7 +63,6 @@ pub async fn replace_personal(
          from unnest($2::uuid[], $3::jsonb[]) as p(id, personal)
          where kernel.owns($1, r.tenant_id) and r.id = p.id"
     ))
-    .bind(tenant)
     .bind(ids)
     .bind(personal)
     .run()

@@ -130,7 +130,9 @@ fn message(line: &str) -> &str {
 fn pass_on(line: &str) {
     match level(line) {
         // We did: a sandbox is copied, reset or closed.
-        Level::Fatal if line.ends_with("due to administrator command") => tracing::debug!(target: "postgres", "{line}"),
+        Level::Fatal if line.ends_with("due to administrator command") => {
+            tracing::debug!(target: "postgres", "{line}")
+        }
         Level::Log | Level::Notice | Level::Error => tracing::debug!(target: "postgres", "{line}"),
         Level::Warning | Level::Fatal | Level::Other => tracing::warn!(target: "postgres", "{line}"),
         Level::Panic => tracing::error!(target: "postgres", "{line}"),
