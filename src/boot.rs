@@ -66,6 +66,7 @@ pub async fn serve(resolved: &Resolved, verbose: bool) -> Result<(), Failure> {
         version: VERSION,
         backends,
         migrations: fabric::postgres::Migrations::sandbox(),
+        extra_routes: Vec::new(),
     });
     let estate = tokio::select! {
         opened = opening => opened.map_err(Failure::new)?,

@@ -83,7 +83,7 @@ pub(crate) struct CellDeps<'a> {
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
     /// Operations of the process itself, such as the sandbox verbs.
-    pub process_routes: Option<ServiceRoutes>,
+    pub process_routes: Vec<ServiceRoutes>,
 }
 
 /// Connections of each role that one sandbox may have at once.

@@ -17,12 +17,13 @@ use kernel::{
     Result, SandboxName, Secret, Slug,
     config::{Config, Template},
 };
+use ports::http::ServiceRoutes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cell::{Cell, draining},
-    control::{Control, SandboxRow, SandboxState},
+    cell::Cell,
+    control::{Control, SandboxRow},
     error::OpenError,
     installation::Installation,
     opening::{CONTROL, check_key, open_control},
@@ -72,6 +73,9 @@ pub struct EstateOptions {
     pub backends: BTreeMap<String, String>,
     /// The schema of sandboxes: the program's own, unless a test of upgrades says otherwise.
     pub migrations: Migrations,
+    /// Operations of whoever embeds the estate, beside those of the services: each sandbox's gateway serves them over a
+    /// link of their own. Made anew for each sandbox that opens.
+    pub extra_routes: Vec<fn() -> ServiceRoutes>,
 }
 
 /// How long each step of opening took.
@@ -81,7 +85,7 @@ pub type Timings = Vec<(&'static str, Duration)>;
 #[derive(Default)]
 pub(crate) struct Slot {
     cell: RwLock<Option<Arc<Cell>>>,
-    pub(crate) change: tokio::sync::Mutex<()>,
+    pub(crate) change: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Slot {
@@ -96,9 +100,6 @@ impl Slot {
 
 /// The demo's published password, good on loopback.
 const DEMO_PASSWORD: &str = "Sandbox2026!";
-
-/// How long a new request waits for a sandbox that is being changed.
-const WAIT_FOR_CHANGE: Duration = Duration::from_secs(2);
 
 impl Estate {
     /// Opens everything: the server, the control database, the templates, the default sandbox.
@@ -159,6 +160,7 @@ impl Estate {
         estate.clear_halves().await?;
         let kind = estate.default_template();
         estate.ensure_template(&kind).await?;
+        estate.finish_resets().await?;
         step("templates", &mut timings);
         let first = estate.ensure_default(&kind).await?;
         estate.first.store(first, std::sync::atomic::Ordering::Relaxed);
@@ -192,24 +194,6 @@ impl Estate {
         }
     }
 
-    /// Half-made and half-removed sandboxes of a process that was killed are removed.
-    async fn clear_halves(&self) -> Result<(), OpenError> {
-        let mut after = String::new();
-        loop {
-            let rows = self.control.list(&after, 200).await?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = last.name.clone();
-            for row in rows.iter().filter(|row| matches!(row.state.as_str(), "creating" | "deleting")) {
-                tracing::warn!(
-                    sandbox = row.name,
-                    state = row.state,
-                    "removing what a killed process left behind"
-                );
-                self.raze(row).await?;
-            }
-        }
-    }
-
     async fn ensure_default(self: &Arc<Self>, template: &str) -> Result<bool, OpenError> {
         let name = SandboxName::default_sandbox();
         match self.control.find(&name).await {
@@ -223,35 +207,11 @@ impl Estate {
         }
     }
 
-    /// The cell of a sandbox, opened if it sleeps.
-    ///
-    /// # Errors
-    /// `not-found`; `draining` while it is being changed; `dependency-unavailable` when it can't be opened.
-    pub async fn cell(self: &Arc<Self>, name: &SandboxName) -> Result<Arc<Cell>> {
-        if let Some(cell) = self.open_slot(name).and_then(|slot| slot.cell()) {
-            return Ok(cell);
-        }
-        if self.closing.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(draining());
-        }
-        // Only names that exist get a slot: a flood of unknown hosts leaves nothing behind.
-        let row = self.control.find(name).await?;
-        let slot = self.slot(name);
-        let Ok(_change) = tokio::time::timeout(WAIT_FOR_CHANGE, slot.change.lock()).await else {
-            return Err(draining());
-        };
-        if let Some(cell) = slot.cell() {
-            return Ok(cell);
-        }
-        let row = if row.state == SandboxState::Ready.text() { row } else { self.control.find(name).await? };
-        self.open_cell(&slot, name, &row).await
-    }
-
     pub(crate) fn sandbox_key(&self, row: &SandboxRow) -> RootKey {
         self.installation.key().branch(&row.id.to_string())
     }
 
-    fn open_slot(&self, name: &SandboxName) -> Option<Arc<Slot>> {
+    pub(crate) fn open_slot(&self, name: &SandboxName) -> Option<Arc<Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
@@ -268,23 +228,6 @@ impl Estate {
     pub fn open_cells(&self) -> Vec<Arc<Cell>> {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.values().filter_map(|slot| slot.cell()).collect()
-    }
-
-    /// Closes a cell until the next request or the next due job.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub async fn put_to_sleep(&self, name: &SandboxName) -> Result<()> {
-        let slot = self.slot(name);
-        let _change = slot.change.lock().await;
-        let Some(cell) = slot.cell() else { return Ok(()) };
-        let due = cell.next_due().await?;
-        self.control.put_to_sleep(name.as_str(), due).await?;
-        slot.set(None);
-        cell.close().await;
-        self.forget_slot(name);
-        tracing::debug!(sandbox = %name, ?due, "sleeps");
-        Ok(())
     }
 
     pub(crate) fn idle_limit(&self) -> Duration {

@@ -12,6 +12,7 @@ use ports::http::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use crate::{
     estate::Estate,
@@ -149,6 +150,14 @@ fn addressed(text: &str) -> kernel::Result<SandboxName> {
     text.parse().map_err(|_| Error::not_found("sandbox"))
 }
 
+/// Runs a verb to its end, also when the caller goes away or the request's time is over: half a verb would be half a
+/// sandbox.
+async fn whole<T: Send + 'static>(
+    verb: impl Future<Output = kernel::Result<T>> + Send + 'static,
+) -> kernel::Result<T> {
+    tokio::spawn(verb.in_current_span()).await.map_err(Error::internal)?
+}
+
 async fn list(State(held): State<Held>, Query(query): Query<ListIn>) -> Result<Page<SandboxOut>> {
     let limit = page_size(query.limit)?;
     let estate = estate(&held)?;
@@ -161,10 +170,12 @@ async fn create(
     Cx(cx): Cx,
     Body(body): Body<Create>,
 ) -> Result<Created<SandboxOut>> {
-    let template = body.template.as_deref().unwrap_or("demo");
-    let made =
-        estate(&held)?.create(&cx, &name(&body.name, "/name")?, template, body.expires_in_seconds).await?;
-    Ok(Created(made))
+    let (estate, name) = (estate(&held)?, name(&body.name, "/name")?);
+    let verb = async move {
+        let template = body.template.as_deref().unwrap_or("demo");
+        estate.create(&cx, &name, template, body.expires_in_seconds).await
+    };
+    Ok(Created(whole(verb).await?))
 }
 
 async fn show(State(held): State<Held>, Path(text): Path<String>) -> Result<One<SandboxOut>> {
@@ -172,12 +183,14 @@ async fn show(State(held): State<Held>, Path(text): Path<String>) -> Result<One<
 }
 
 async fn delete(State(held): State<Held>, Path(text): Path<String>) -> Result<NoContent> {
-    estate(&held)?.delete(&addressed(&text)?).await?;
+    let (estate, name) = (estate(&held)?, addressed(&text)?);
+    whole(async move { estate.delete(&name).await }).await?;
     Ok(NoContent)
 }
 
 async fn reset(State(held): State<Held>, Cx(cx): Cx, Path(text): Path<String>) -> Result<One<SandboxOut>> {
-    Ok(One::new(estate(&held)?.reset(&cx, &addressed(&text)?).await?))
+    let (estate, name) = (estate(&held)?, addressed(&text)?);
+    Ok(One::new(whole(async move { estate.reset(&cx, &name).await }).await?))
 }
 
 async fn fork(
@@ -188,7 +201,9 @@ async fn fork(
 ) -> Result<Created<SandboxOut>> {
     let source = addressed(&text)?;
     let copy = name(&body.name, "/name")?;
-    Ok(Created(estate(&held)?.fork(&cx, &source, &copy, body.expires_in_seconds).await?))
+    let estate = estate(&held)?;
+    let verb = async move { estate.fork(&cx, &source, &copy, body.expires_in_seconds).await };
+    Ok(Created(whole(verb).await?))
 }
 
 async fn expire(

@@ -9,15 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kernel::CtxBuilder;
+use kernel::{CtxBuilder, SandboxName, Timestamp};
 use ports::{OnFailure, Task, When};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::estate::Estate;
+use crate::{cell::Cell, estate::Estate};
 
 /// How often the process looks around.
 const ROUND: Duration = Duration::from_secs(1);
+/// The pause before due work of a sandbox that could not be woken is tried again.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(60);
 
 /// Looks around until it is stopped.
 pub(crate) async fn keep(estate: Arc<Estate>, stop: CancellationToken) {
@@ -37,24 +39,44 @@ pub(crate) async fn keep(estate: Arc<Estate>, stop: CancellationToken) {
 async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
     for cell in estate.open_cells() {
         cell.db().shrink(Duration::from_secs(60));
-        if cell.is_faulted() || (cell.idle_for() >= estate.idle_limit() && cell.may_sleep().await?) {
-            estate.put_to_sleep(cell.name()).await?;
+        if let Err(error) = rest(estate, &cell).await {
+            tracing::warn!(sandbox = %cell.name(), ?error, "can't be put to sleep; tried again in a second");
         }
     }
     // Due times are to the second for those awake (their own jobs) and to a few seconds for sleepers.
     if round.is_multiple_of(5) {
         for (name, expired) in estate.control().due().await? {
             let Ok(name) = name.parse() else { continue };
-            if expired {
-                tracing::info!(sandbox = %name, "its time is over: it is deleted");
-                estate.delete(&name).await?;
-            } else {
-                estate.cell(&name).await?;
-            }
+            attend(estate, &name, expired).await;
         }
     }
     estate.refill_spares().await;
     Ok(())
+}
+
+async fn rest(estate: &Arc<Estate>, cell: &Cell) -> kernel::Result<()> {
+    if cell.is_faulted() || (cell.idle_for() >= estate.idle_limit() && cell.may_sleep().await?) {
+        estate.put_to_sleep(cell.name()).await?;
+    }
+    Ok(())
+}
+
+/// Ends a sandbox whose time is over, or wakes one whose work is due. One that fails must not keep the others waiting.
+async fn attend(estate: &Arc<Estate>, name: &SandboxName, expired: bool) {
+    let done = if expired {
+        tracing::info!(sandbox = %name, "its time is over: it is deleted");
+        estate.delete(name).await
+    } else {
+        estate.cell(name).await.map(drop)
+    };
+    let Err(error) = done else { return };
+    tracing::warn!(sandbox = %name, expired, ?error, "its due work failed; tried again later");
+    if !expired {
+        let later = Timestamp::real().plus(AFTER_A_FAILURE);
+        if let Err(error) = estate.control().put_to_sleep(name.as_str(), Some(later)).await {
+            tracing::warn!(sandbox = %name, ?error, "its next waking could not be noted");
+        }
+    }
 }
 
 /// A run that takes longer than this has its statements ended.

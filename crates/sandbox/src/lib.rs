@@ -11,6 +11,7 @@ mod control;
 mod error;
 mod estate;
 mod front;
+mod halves;
 mod http;
 mod installation;
 mod keeper;
@@ -19,6 +20,7 @@ mod operator;
 mod parts;
 mod seed;
 mod templates;
+mod turn;
 mod verbs;
 mod waking;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fabric::{
     crypto::RootKey,
-    postgres::{Database, DatabaseOptions, Login, Logins, Migrations},
+    postgres::{ClusterError, Database, DatabaseOptions, Login, Logins, MigrationError, Migrations},
 };
 
 use crate::{control::Control, error::OpenError, parts::Parts};
@@ -14,20 +14,26 @@ pub(crate) const CONTROL: &str = "pk_control";
 
 pub(crate) async fn open_control(parts: &Parts, key: &RootKey) -> Result<Database, OpenError> {
     let logins = Logins::control(key.branch("control"));
-    let present = parts.cluster.databases(CONTROL).await?.iter().any(|name| name == CONTROL);
-    if !present {
-        parts.cluster.create_database(CONTROL, None).await?;
-        parts.cluster.let_in(&logins, CONTROL).await?;
+    match parts.cluster.owner_of(CONTROL).await? {
+        None => {
+            parts.cluster.create_database(CONTROL, None).await?;
+            parts.cluster.let_in(&logins, CONTROL).await?;
+        }
+        Some(owner) if owner != "pk_owner" => return Err(ClusterError::NotOurs(CONTROL.to_owned()).into()),
+        // A start that was killed before it made the logins is finished here.
+        Some(_) if parts.cluster.roles(&logins.name(Login::Owner)).await?.is_empty() => {
+            parts.cluster.let_in(&logins, CONTROL).await?;
+        }
+        Some(_) => {}
     }
     let owner = logins.options(&parts.cluster, Login::Owner, CONTROL);
     match Migrations::control().apply(&owner).await {
         Ok(_) => {}
-        // The roles carry the key's passwords; another key can't sign in. After unpacking they have none yet.
-        Err(fabric::postgres::MigrationError::Unreachable(_)) if present && parts.embedded().is_some() => {
-            parts.cluster.let_in(&logins, CONTROL).await?;
-            Migrations::control().apply(&owner).await?;
+        // The logins' passwords come from the installation's key: with another key nobody gets in.
+        Err(MigrationError::Unreachable(error)) if error.as_database_error().is_some() => {
+            tracing::debug!(%error, "the control database does not let us in");
+            return Err(OpenError::OtherKey);
         }
-        Err(fabric::postgres::MigrationError::Unreachable(_)) if present => return Err(OpenError::OtherKey),
         Err(error) => return Err(error.into()),
     }
     let options = |login| logins.options(&parts.cluster, login, CONTROL);

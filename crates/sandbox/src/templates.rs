@@ -193,6 +193,7 @@ pub async fn build_packed_data(config: Config, out: &Path) -> Result<(), OpenErr
         version: env!("CARGO_PKG_VERSION"),
         backends: std::collections::BTreeMap::new(),
         migrations: Migrations::sandbox(),
+        extra_routes: Vec::new(),
     })
     .await?;
     estate.delete(&SandboxName::default_sandbox()).await?;

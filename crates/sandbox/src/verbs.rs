@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     control::{SandboxRow, SandboxState},
     error::OpenError,
-    estate::{Estate, Slot},
+    estate::Estate,
     seed::Seed,
 };
 
@@ -97,13 +97,7 @@ impl Estate {
         template: &str,
         expires_in: Option<u64>,
     ) -> Result<SandboxOut> {
-        if expires_in.is_some_and(|seconds| seconds == 0 || seconds > LONGEST_LIFE) {
-            return Err(Error::field(
-                "/expiresInSeconds",
-                FieldCode::OutOfRange,
-                format!("must be between 1 and {LONGEST_LIFE} seconds"),
-            ));
-        }
+        let expires_at = end_of_life(expires_in)?;
         let known = template == "demo" || template == "empty" || template == self.default_template();
         if !known {
             return Err(Error::field(
@@ -124,7 +118,7 @@ impl Estate {
             blob_prefixes: Vec::new(),
             created_at: Timestamp::real(),
             last_used_at: Timestamp::real(),
-            expires_at: expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds))),
+            expires_at,
             due_at: None,
         };
         let database = self.ensure_template(template).await.map_err(internal)?;
@@ -147,6 +141,7 @@ impl Estate {
         name: &SandboxName,
         expires_in: Option<u64>,
     ) -> Result<SandboxOut> {
+        let expires_at = end_of_life(expires_in)?;
         let from = self.control.find(source).await?;
         let mut blob_prefixes = vec![from.id.to_string()];
         blob_prefixes.extend(from.blob_prefixes.iter().cloned());
@@ -162,16 +157,15 @@ impl Estate {
             blob_prefixes,
             created_at: Timestamp::real(),
             last_used_at: Timestamp::real(),
-            expires_at: expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds))),
+            expires_at,
             due_at: None,
         };
         self.make(cx, row, async |row, name| {
-            let slot = self.slot(source);
-            let change = slot.change.lock().await;
-            self.close_cell(&slot).await;
+            let turn = self.turn(source).await?;
+            self.close_cell(&turn.slot).await;
             self.cluster().end_sessions(&source.database()).await?;
             self.cluster().create_database(&name.database(), Some(&source.database())).await?;
-            drop(change);
+            drop(turn);
             self.let_in(row, name).await?;
             self.clear_secrets(&Logins::new(name, self.sandbox_key(row)), &name.database()).await
         })
@@ -193,10 +187,13 @@ impl Estate {
         let mut noted = self.control.begin(&crate::control::Control::cx()).await?;
         self.control.insert(&mut noted, &row).await?;
         noted.commit(()).await?;
+        // Nobody deletes it while it is being made, its own expiry included.
+        let _alone = self.turn(&name).await?;
         if let Err(error) = work(&row, &name).await {
             if let Err(second) = self.raze(&row).await {
                 tracing::error!(sandbox = row.name, error = %second, "what was half made could not be removed");
             }
+            self.forget(&name);
             return Err(internal(error));
         }
         self.control.set_state(&row.name, SandboxState::Ready, None).await?;
@@ -213,23 +210,17 @@ impl Estate {
         let request = self.control.begin(cx).await?;
         let row = self.control.find(name).await?;
         let template = self.ensure_template(&row.template).await.map_err(internal)?;
-        let slot = self.slot(name);
-        let _change = slot.change.lock().await;
-        self.close_cell(&slot).await;
+        let turn = self.turn(name).await?;
+        // What a killed process leaves in this state is reset again by the next.
+        self.control.set_state(name.as_str(), SandboxState::Changing, None).await?;
+        self.close_cell(&turn.slot).await;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
         let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
-        let row = SandboxRow { id: Uuid::new_v4(), ..row };
-        let done = async {
-            self.cluster().end_sessions(&name.database()).await?;
-            self.cluster().rename_database(&name.database(), &aside).await?;
-            if let Err(error) = self.clone_template(&template, &name.database()).await {
-                self.cluster().rename_database(&aside, &name.database()).await?;
-                return Err(error);
-            }
-            self.let_in(&row, name).await?;
-            self.close_demo(&row, name).await
-        };
-        done.await.map_err(internal)?;
+        let row = SandboxRow { id: Uuid::new_v4(), ..turn.row.clone() };
+        if let Err(error) = self.renew(&row, name, &template, &aside).await {
+            self.control.set_state(name.as_str(), SandboxState::Ready, None).await?;
+            return Err(internal(error));
+        }
         self.control.next_generation(name.as_str(), row.id).await?;
         self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
         self.drop_later(aside);
@@ -237,20 +228,41 @@ impl Estate {
         request.commit(out).await
     }
 
+    /// Puts a clone of the template in place of a sandbox's database, which steps aside. A reset that was cut off may
+    /// have left none.
+    async fn renew(
+        self: &Arc<Self>,
+        row: &SandboxRow,
+        name: &SandboxName,
+        template: &str,
+        aside: &str,
+    ) -> Result<(), OpenError> {
+        let database = name.database();
+        let present = self.cluster().databases(&database).await?.contains(&database);
+        if present {
+            self.cluster().end_sessions(&database).await?;
+            self.cluster().rename_database(&database, aside).await?;
+        }
+        if let Err(error) = self.clone_template(template, &database).await {
+            if present {
+                self.cluster().rename_database(aside, &database).await?;
+            }
+            return Err(error);
+        }
+        self.let_in(row, name).await?;
+        self.close_demo(row, name).await
+    }
+
     /// Removes a sandbox: its cell, database, logins and row. Nothing remains.
     ///
     /// # Errors
     /// `not-found`, or what the server says.
     pub async fn delete(self: &Arc<Self>, name: &SandboxName) -> Result<()> {
-        let row = self.control.find(name).await?;
-        let slot = self.slot(name);
-        {
-            let _change = slot.change.lock().await;
-            self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
-            self.close_cell(&slot).await;
-            self.raze(&row).await.map_err(internal)?;
-        }
-        self.forget_slot(name);
+        let turn = self.turn(name).await?;
+        self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
+        self.close_cell(&turn.slot).await;
+        self.raze(&turn.row).await.map_err(internal)?;
+        self.forget(name);
         Ok(())
     }
 
@@ -265,11 +277,8 @@ impl Estate {
                 "The default sandbox does not expire; reset or delete it.",
             ));
         }
-        if expires_in.is_some_and(|seconds| seconds == 0 || seconds > LONGEST_LIFE) {
-            return Err(Error::field("/expiresInSeconds", FieldCode::OutOfRange, "must be at least 1"));
-        }
+        let at = end_of_life(expires_in)?;
         let mut tx = self.control.begin(cx).await?;
-        let at = expires_in.map(|seconds| Timestamp::real().plus(Duration::from_secs(seconds)));
         let row = self.control.set_expiry(&mut tx, name.as_str(), at).await?;
         tx.commit(self.show(row)).await
     }
@@ -289,12 +298,6 @@ impl Estate {
         }
         cell.close().await;
         Ok(done?)
-    }
-
-    async fn close_cell(&self, slot: &Slot) {
-        if let Some(cell) = slot.set(None) {
-            cell.close().await;
-        }
     }
 
     async fn let_in(&self, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
@@ -318,6 +321,19 @@ impl Estate {
             }
         });
     }
+}
+
+/// When a sandbox that lives for so many seconds from now ends.
+fn end_of_life(expires_in: Option<u64>) -> Result<Option<Timestamp>> {
+    let Some(seconds) = expires_in else { return Ok(None) };
+    if seconds == 0 || seconds > LONGEST_LIFE {
+        return Err(Error::field(
+            "/expiresInSeconds",
+            FieldCode::OutOfRange,
+            format!("must be between 1 and {LONGEST_LIFE} seconds"),
+        ));
+    }
+    Ok(Some(Timestamp::real().plus(Duration::from_secs(seconds))))
 }
 
 fn internal(error: OpenError) -> Error {

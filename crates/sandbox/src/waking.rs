@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use fabric::postgres::{Login, Logins};
 use gateway::{GatewaySettings, RateLimit};
 use kernel::{Error, Result, SandboxName, Slug};
+use ports::http::ServiceRoutes;
 
 use crate::{
     cell::{Cell, CellDeps, draining},
@@ -81,9 +82,15 @@ impl Estate {
             dialler: self.dialler.clone(),
             backends: self.options.backends.clone(),
             install_timeout: self.options.config.modules.install_timeout,
-            process_routes: Some(crate::http::routes(self)),
+            process_routes: self.process_routes(),
         })
         .await
+    }
+
+    /// Operations that no service of the sandbox has: the sandbox verbs, and what the embedder adds.
+    fn process_routes(self: &Arc<Self>) -> Vec<ServiceRoutes> {
+        let extra = self.options.extra_routes.iter().map(|make| make());
+        std::iter::once(crate::http::routes(self)).chain(extra).collect()
     }
 
     fn gateway_settings(&self, name: &SandboxName) -> GatewaySettings {

@@ -1,4 +1,9 @@
-use std::{io, path::Path, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use fabric::postgres::{Login, Migrations, PgConnectOptions};
 use gateway::{
@@ -9,7 +14,8 @@ use kernel::{
     SandboxName,
     config::{Config, Sources},
 };
-use sandbox::{Cell, Estate, EstateCells, EstateOptions};
+use ports::http::ServiceRoutes;
+use sandbox::{Cell, Estate, EstateCells, EstateOptions, OpenError};
 use sqlx::{ConnectOptions as _, PgConnection};
 
 use crate::{Api, data_folder};
@@ -21,7 +27,7 @@ pub struct Kernel {
     url: String,
     door: Shutdown,
     front: Arc<Front>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// How a kernel is started.
@@ -31,12 +37,22 @@ pub struct KernelOptions {
     pub settings: Vec<(String, String)>,
     /// Another series of migrations than the program's own, for what comes with a new version.
     pub migrations: Option<Migrations>,
+    /// Operations beside those of the services, for services that misbehave.
+    pub extra_routes: Vec<fn() -> ServiceRoutes>,
+    /// An existing data folder.
+    pub data: Option<PathBuf>,
 }
 
 impl KernelOptions {
     /// With one more setting.
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// On a data folder that the test keeps.
+    pub fn on(mut self, data: &Path) -> Self {
+        self.data = Some(data.to_owned());
         self
     }
 }
@@ -55,10 +71,25 @@ impl Kernel {
         Self::start(KernelOptions::default().with("KERNEL_TEMPLATE", "empty")).await
     }
 
-    /// Opens a kernel on a data folder of its own and serves it on a free loopback port.
+    /// Opens a kernel and serves it on a free loopback port, with a data folder of its own unless one is named.
     pub async fn start(options: KernelOptions) -> Self {
-        let folder = data_folder();
-        let config = resolved(&folder.path().join("data"), options.settings);
+        Self::try_start(options).await.unwrap_or_else(|error| panic!("the estate can't be opened: {error}"))
+    }
+
+    /// The same, for a start that may be refused.
+    ///
+    /// # Errors
+    /// Why the estate can't be opened.
+    pub async fn try_start(options: KernelOptions) -> Result<Self, OpenError> {
+        let (folder, data) = match options.data {
+            Some(data) => (None, data),
+            None => {
+                let folder = data_folder();
+                let data = folder.path().join("data");
+                (Some(folder), data)
+            }
+        };
+        let config = resolved(&data, options.settings);
         let wanted = Wanted { name: "http", port: config.listen.http_port, env: "GATEWAY_PORT" };
         let mut bound = door::bind(None, &[wanted]).unwrap_or_else(|error| panic!("{error}"));
         let port = bound.port("http").expect("the port was bound");
@@ -73,16 +104,16 @@ impl Kernel {
             version: env!("CARGO_PKG_VERSION"),
             backends: Default::default(),
             migrations: options.migrations.unwrap_or_else(Migrations::sandbox),
+            extra_routes: options.extra_routes,
         })
-        .await
-        .unwrap_or_else(|error| panic!("the estate can't be opened: {error}"));
+        .await?;
         let operator = Arc::clone(estate.operator());
         let front =
             Front::new(Arc::new(EstateCells(Arc::clone(&estate))), operator, FrontSettings { public_url });
         let door = Shutdown::new();
         let listening = bound.take("http").expect("the port was bound");
         door::serve(listening, Mode::Plain, front.service(), &Connections::default(), &door);
-        Self { estate, url, door, front, _folder: folder }
+        Ok(Self { estate, url, door, front, _folder: folder })
     }
 
     /// Its address.

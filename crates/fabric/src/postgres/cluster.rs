@@ -36,6 +36,13 @@ pub enum ClusterError {
          KERNEL_SANDBOX_MODE=single to use this one database"
     )]
     MayNot(&'static str),
+    /// The fixed roles are another administrator's.
+    #[error(
+        "the roles pk_owner, pk_app, pk_system, pk_data and pk_reader exist already, and the user of DATABASE_URL may not \
+         use them: as the one who made them, GRANT pk_owner, pk_app, pk_system, pk_data, pk_reader TO that user WITH \
+         ADMIN OPTION"
+    )]
+    NotAMember,
     /// Somebody else's database of that name.
     #[error("the database {0} exists and is not ours: it is left alone; rename it, or use another server")]
     NotOurs(String),
@@ -204,6 +211,15 @@ impl Cluster {
             ))
             .await?;
         }
+        let (member,): (bool,) = self
+            .ask(
+                "select bool_and(pg_has_role(current_user, g, 'member'))
+                 from unnest(array['pk_owner','pk_app','pk_system','pk_data','pk_reader']) g",
+            )
+            .await?;
+        if !member {
+            return Err(ClusterError::NotAMember);
+        }
         Ok(())
     }
 
@@ -244,6 +260,20 @@ impl Cluster {
             literal(name)
         ))
         .await
+    }
+
+    /// The owner of a database, if there is one of that name.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn owner_of(&self, database: &str) -> Result<Option<String>, ClusterError> {
+        let (owner,): (Option<String>,) = self
+            .ask(&format!(
+                "select (select pg_get_userbyid(datdba)::text from pg_database where datname = {})",
+                literal(database)
+            ))
+            .await?;
+        Ok(owner)
     }
 
     /// The databases whose names start with `prefix`.
@@ -291,14 +321,22 @@ impl Cluster {
         let mut batch = String::new();
         for login in Login::ALL {
             let name = logins.name(login);
-            let verb = if present.contains(&name) { "alter" } else { "create" };
+            let (verb, rights) = match present.contains(&name) {
+                true => ("alter", ""),
+                false => ("create", "login inherit nosuperuser nocreatedb nocreaterole"),
+            };
             batch += &format!(
-                "{verb} role {role} login inherit nosuperuser nocreatedb nocreaterole password {password};",
+                "{verb} role {role} {rights} password {password};",
                 role = quoted(&name),
                 password = literal(&verifier(&logins.password(login))),
             );
             if verb == "create" {
-                batch += &format!("grant {} to {};", login.group(), quoted(&name));
+                // The administrator ends the login's sessions before a database is copied or dropped.
+                batch += &format!(
+                    "grant {} to {role}; grant {role} to current_user;",
+                    login.group(),
+                    role = quoted(&name)
+                );
             }
             if login == Login::Owner {
                 batch += &format!("alter role {} set role = 'pk_owner';", quoted(&name));
