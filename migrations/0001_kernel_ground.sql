@@ -48,7 +48,7 @@ begin
     execute format('create policy reader_rows on %s for select to pk_reader using (true)', target);
     execute format('grant select, insert, update, delete on %s to pk_app, pk_system', target);
     execute format('grant select on %s to pk_reader', target);
-    execute format('grant usage on schema %s to pk_reader',
+    execute format('grant usage on schema %s to pk_app, pk_system, pk_reader',
                    (select relnamespace::regnamespace from pg_class where oid = target));
 end
 $$;

@@ -19,6 +19,10 @@ mod signals;
 
 use std::process::ExitCode;
 
+/// A request takes and gives back many small pieces; glibc's allocator was a fifth of its time.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match cli::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,6 +1,13 @@
 //! An external Postgres, reached as an administrator who is no superuser. The server is a real one of its own; only the
 //! kernel under test does not know where it comes from.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use fabric::postgres::embedded::{Durability, EmbeddedOptions, EmbeddedPostgres};
 use serde_json::json;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};

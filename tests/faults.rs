@@ -1,6 +1,13 @@
 //! kill -9 of the process and of Postgres, under load: nothing acknowledged is lost, the audit trail verifies, and no
 //! Postgres stays behind. `KILLS` says how often each (2 unless set; `make soak` takes 20).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use std::{
     path::Path,
     process::Command,

@@ -1,5 +1,12 @@
 //! The rules of the house that a compiler does not check.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,5 +1,12 @@
 //! The main job, end to end, on the real binary: a tenant, a module, its records, events, audit trail, and a fork.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use serde_json::{Value, json};
 use testkit::{Api, Binary, DEMO_OWNER, DEMO_PASSWORD, Launch};
 

@@ -1,5 +1,12 @@
 //! What the documents tell people to type, typed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use std::{fs, path::Path, process::Command};
 
 use testkit::{Binary, Launch};

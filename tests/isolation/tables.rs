@@ -68,7 +68,7 @@ pub async fn probe(stage: &Stage, report: &mut Report) {
         let (alphas, betas) =
             (table.rows_of(&mut owner, stage.alpha.id).await, table.rows_of(&mut owner, stage.beta.id).await);
         let empty = (alphas == 0 || betas == 0).then(|| {
-            format!("{alphas} rows of Alpha and {betas} of Beta prove nothing: say in planting.rs how rows get there")
+            format!("{alphas} rows of Alpha and {betas} of Beta prove nothing: give the POST that makes them an `.example(…)`, or say in planting.rs how rows get there")
         });
         fault("a table has rows of both tenants", empty);
         for login in LOGINS {

@@ -1,5 +1,12 @@
 //! The ground on a real Postgres: roles, bound connections, row-level security, transactions with what they leave behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use fabric::{

@@ -206,7 +206,7 @@ impl Cell {
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights(log)?;
         for service in self.services.each() {
-            let name = service_name(service.name());
+            let name = service.name();
             for wish in service.subscriptions() {
                 let consumer =
                     Consumer::new(wish.name, Patterns::new(wish.types.iter().copied())?, wish.hear);
@@ -327,8 +327,8 @@ impl Cell {
 
 impl Services {
     /// All of them, in the order of the architecture.
-    pub fn each(&self) -> [Arc<dyn KernelService>; 6] {
-        [
+    pub fn each(&self) -> Vec<Arc<dyn KernelService>> {
+        vec![
             self.iam.clone(),
             self.data_layer.clone(),
             self.event_bus.clone(),
@@ -337,25 +337,6 @@ impl Services {
             self.domains.clone(),
         ]
     }
-}
-
-/// Names of services are known at compile time; a context wants them so.
-fn service_name(name: &str) -> &'static str {
-    const NAMES: [&str; 12] = [
-        "gateway",
-        "iam",
-        "data-layer",
-        "event-bus",
-        "notify",
-        "files",
-        "money",
-        "audit",
-        "billing",
-        "module-registry",
-        "integration-hub",
-        "domain-resolver",
-    ];
-    NAMES.into_iter().find(|known| *known == name).unwrap_or("sandbox")
 }
 
 /// What a caller hears while a sandbox is closed for a moment.

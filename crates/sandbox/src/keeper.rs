@@ -112,9 +112,13 @@ pub(crate) async fn run_task(
         }
         first = false;
         let run = (task.run)(fresh().deadline(Instant::now() + LONGEST_RUN).finish());
+        let mut running = tokio::spawn(run);
         let done = tokio::select! {
-            () = stop.cancelled() => return,
-            done = tokio::spawn(run) => done,
+            () = stop.cancelled() => {
+                running.abort();
+                return;
+            }
+            done = &mut running => done,
         };
         let failure = match done {
             Ok(Ok(())) => {

@@ -6,7 +6,7 @@ use fabric::postgres::{
     Budget, Cluster, PgConnectOptions,
     embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
 };
-use kernel::config::{Config, DatabaseServer};
+use kernel::config::{Config, DatabaseServer, SandboxMode};
 
 use crate::error::OpenError;
 
@@ -25,6 +25,13 @@ impl Parts {
     /// # Errors
     /// With a sentence that helps.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        if config.sandbox_mode == SandboxMode::Single {
+            return Err(OpenError::NotYet(
+                "KERNEL_SANDBOX_MODE=single is not in this version: use a database user with CREATEDB and CREATEROLE, or \
+                 leave DATABASE_URL unset to use the embedded Postgres"
+                    .to_owned(),
+            ));
+        }
         let budget = Budget::new(config.database.max_connections as usize);
         match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {

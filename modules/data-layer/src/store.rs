@@ -180,13 +180,13 @@ impl Writing {
         }
     }
 
-    /// Commits with the answer and wakes the relay: the triggers left an event in the outbox.
+    /// Commits with the answer, and says that something was written: the triggers left an event and an audit record.
     pub async fn end<A: Serialize>(self, answer: A) -> Result<A> {
         let answer = match self.work {
             Work::Alone(_) => answer,
             Work::Together(tx, _) => tx.commit(answer).await?,
         };
-        self.db.outbox().notify_one();
+        self.db.note_written();
         Ok(answer)
     }
 }

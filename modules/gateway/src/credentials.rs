@@ -57,7 +57,7 @@ pub(crate) fn digest_of(credential: &str) -> CredentialDigest {
     bytes
 }
 
-/// Remembers verified credentials for at most 5 s, and never beyond their end.
+/// Remembers verified credentials for at most 1 s, and never beyond their end.
 pub(crate) struct Credentials(moka::sync::Cache<CredentialDigest, Arc<Known>>);
 
 impl Credentials {

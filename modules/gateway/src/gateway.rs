@@ -135,7 +135,7 @@ impl Gateway {
     }
 
     /// Forgets every credential that was found good: to be called when rights, sessions or keys change. Without it a
-    /// change is noticed within 5 s.
+    /// change is noticed within 1 s.
     pub fn forget_credentials(&self) {
         self.core.credentials.forget();
     }

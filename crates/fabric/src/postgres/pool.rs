@@ -1,7 +1,10 @@
 //! Connections. Pools of all sandboxes share one [`Budget`]; each keeps few.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,12 +27,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Budget {
     open: Arc<Semaphore>,
     pools: Mutex<Vec<Weak<Pool>>>,
+    /// Who waits for the right to open a connection: while there is anybody, no connection goes to lie idle.
+    waiting: AtomicUsize,
+}
+
+/// Counted among those who wait, until it is dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Budget {
     /// A budget of `connections`.
     pub fn new(connections: usize) -> Arc<Self> {
-        Arc::new(Self { open: Arc::new(Semaphore::new(connections)), pools: Mutex::default() })
+        Arc::new(Self {
+            open: Arc::new(Semaphore::new(connections)),
+            pools: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+        })
     }
 
     /// How many connections could still be opened.
@@ -37,11 +62,13 @@ impl Budget {
         self.open.available_permits()
     }
 
-    /// The right to open a connection: one that is left, or that of the idle connection nobody used for longest.
+    /// The right to open a connection: one that is left, that of the idle connection nobody used for longest, or, when
+    /// all are in use, that of the next one that comes back.
     async fn permit(&self, until: Instant) -> Result<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.open).try_acquire_owned() {
             return Ok(permit);
         }
+        let _waiting = Waiting::new(&self.waiting);
         self.close_least_used();
         let wait = tokio::time::timeout_at(until.into(), Arc::clone(&self.open).acquire_owned());
         match wait.await {
@@ -51,16 +78,20 @@ impl Budget {
     }
 
     fn close_least_used(&self) {
-        let mut pools = lock(&self.pools);
-        pools.retain(|pool| pool.strong_count() > 0);
-        let oldest = pools
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter_map(|pool| pool.least_recent().map(|at| (at, pool)))
-            .min_by_key(|(at, _)| *at);
-        drop(pools);
-        if let Some((_, pool)) = oldest {
-            pool.close_one();
+        loop {
+            let mut pools = lock(&self.pools);
+            pools.retain(|pool| pool.strong_count() > 0);
+            let oldest = pools
+                .iter()
+                .filter_map(Weak::upgrade)
+                .filter_map(|pool| pool.least_recent().map(|at| (at, pool)))
+                .min_by_key(|(at, _)| *at);
+            drop(pools);
+            match oldest {
+                // Somebody may have taken it in the meantime; then there is another.
+                Some((_, pool)) if !pool.close_one() => {}
+                _ => return,
+            }
         }
     }
 }
@@ -189,12 +220,11 @@ impl Pool {
         lock(&self.idle).iter().map(|one| one.since).min()
     }
 
-    fn close_one(&self) {
+    /// Closes the connection that lay idle for longest; says whether there was one.
+    fn close_one(&self) -> bool {
         let mut idle = lock(&self.idle);
         let oldest = idle.iter().enumerate().min_by_key(|(_, one)| one.since).map(|(at, _)| at);
-        if let Some(at) = oldest {
-            drop(idle.swap_remove(at));
-        }
+        oldest.map(|at| idle.swap_remove(at)).is_some()
     }
 
     /// Closes what lies idle, as after the death of the server.
@@ -214,7 +244,8 @@ impl Pool {
     }
 }
 
-/// A connection in use. On drop it returns to its pool, unless a statement was cut short: then it is closed.
+/// A connection in use. On drop it returns to its pool. It is closed instead when a statement was cut short, and when
+/// another pool waits for the right to open one.
 pub(super) struct Checked {
     pool: Arc<Pool>,
     inner: Option<(PgConnection, OwnedSemaphorePermit)>,
@@ -257,12 +288,12 @@ impl Drop for Checked {
         if self.in_flight || self.pool.places.is_closed() {
             return;
         }
-        lock(&self.pool.idle).push(Idle {
-            connection,
-            tenant: self.tenant,
-            since: Instant::now(),
-            _budget: budget,
-        });
+        let mut idle = lock(&self.pool.idle);
+        // Asked under the lock: who begins to wait after this finds the connection lying idle.
+        if self.pool.budget.waiting.load(Ordering::SeqCst) > 0 {
+            return;
+        }
+        idle.push(Idle { connection, tenant: self.tenant, since: Instant::now(), _budget: budget });
     }
 }
 

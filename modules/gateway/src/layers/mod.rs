@@ -8,8 +8,8 @@
 //! | one line in the log, one count in the metrics | `access_log` |
 //! | headers that every answer carries | `headers_out` |
 //! | errors become problems (RFC 9457); faults are logged | `problems` |
-//! | in flight, drained when the sandbox closes | `draining` |
 //! | the operation, by one look-up | `route` |
+//! | in flight, drained when the sandbox closes | `draining` |
 //! | nothing larger than allowed | `limits` |
 //! | the tenant that the host names | `host` |
 //! | what browsers may do from other pages | `cors` |

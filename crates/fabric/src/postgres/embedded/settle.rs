@@ -89,7 +89,7 @@ mod tests {
         fs::write(marker(&folder), "another boot\n").expect("writable");
         assert_eq!(trust(&folder).expect("readable"), Trust::Doubtful);
         begin(&folder).expect("writable");
-        finish(&home, &[folder.clone()]).expect("on the disk");
+        finish(&home, std::slice::from_ref(&folder)).expect("on the disk");
         assert_eq!(trust(&folder).expect("readable"), Trust::Settled);
 
         fs::remove_dir_all(&home).expect("removable");

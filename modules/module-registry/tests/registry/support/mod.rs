@@ -114,14 +114,14 @@ pub fn owner(tenant: TenantId) -> Ctx {
     Ctx::build(SandboxName::default_sandbox(), Clock::real()).caller(caller).finish()
 }
 
-pub const CRM: &str = include_str!("../../../../examples/crm/module.manifest.json");
+pub const CRM: &str = include_str!("../../../../../examples/crm/module.manifest.json");
 
 /// The CRM example's migrations.
 pub fn crm_files() -> Vec<(String, String)> {
     [
-        ("00001_companies.sql", include_str!("../../../../examples/crm/migrations/00001_companies.sql")),
-        ("00002_contacts.sql", include_str!("../../../../examples/crm/migrations/00002_contacts.sql")),
-        ("00003_deals.sql", include_str!("../../../../examples/crm/migrations/00003_deals.sql")),
+        ("00001_companies.sql", include_str!("../../../../../examples/crm/migrations/00001_companies.sql")),
+        ("00002_contacts.sql", include_str!("../../../../../examples/crm/migrations/00002_contacts.sql")),
+        ("00003_deals.sql", include_str!("../../../../../examples/crm/migrations/00003_deals.sql")),
     ]
     .map(|(file, sql)| (file.to_owned(), sql.to_owned()))
     .to_vec()

@@ -1,0 +1,44 @@
+//! Sandboxes as the operator handles them: made, shown, copied, reset, put to sleep, ended; and what remains of them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test: what fails here fails the test")]
+
+mod lives;
+mod operator;
+mod remains;
+mod verbs;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::{Answer, Kernel, KernelOptions};
+
+/// A kernel that is made quickly.
+fn empty() -> KernelOptions {
+    KernelOptions::default().with("KERNEL_TEMPLATE", "empty")
+}
+
+async fn make(kernel: &Kernel, name: &str) -> Answer {
+    let body = json!({ "name": name, "template": "empty" });
+    kernel.operator().post("/api/v1/sandboxes", body).await.expect(201)
+}
+
+async fn show(kernel: &Kernel, name: &str) -> Answer {
+    kernel.operator().get(&format!("/api/v1/sandboxes/{name}")).await
+}
+
+/// A stranger is told to sign in: the sandbox is open.
+async fn opens(kernel: &Kernel, name: &str) {
+    kernel.api().sandbox(name).get("/api/v1/auth/me").await.expect_problem(401, "unauthorized");
+}
+
+/// Asks until the answer is as wanted, for at most `limit`.
+async fn until<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < give_up, "{what}: not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
