@@ -1,6 +1,11 @@
 //! Sandboxes as the operator handles them: made, shown, copied, reset, put to sleep, ended; and what remains of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test: what fails here fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a test: what fails here fails the test"
+)]
 
 mod lives;
 mod operator;

@@ -142,6 +142,10 @@ impl Binary {
 
 impl Drop for Binary {
     fn drop(&mut self) {
+        // Its number may be another process's by now.
+        if self.child.try_wait().ok().flatten().is_some() {
+            return;
+        }
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let give_up = Instant::now() + Duration::from_secs(10);
         while Instant::now() < give_up {

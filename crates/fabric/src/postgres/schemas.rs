@@ -3,7 +3,8 @@
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{
-    cluster::{Cluster, ClusterError, Login, Logins},
+    cluster::{Cluster, ClusterError},
+    logins::{Login, Logins},
     pool::single,
 };
 
