@@ -159,6 +159,7 @@ impl Estate {
         });
         estate.clear_halves().await?;
         let kind = estate.default_template();
+        let stale = estate.adopt_spares().await?;
         estate.ensure_template(&kind).await?;
         estate.finish_resets().await?;
         step("templates", &mut timings);
@@ -167,6 +168,8 @@ impl Estate {
         step("default sandbox", &mut timings);
         estate.cell(&SandboxName::default_sandbox()).await?;
         step("services", &mut timings);
+        // Not before: a program that is older than the data has been refused by now.
+        estate.drop_stale(stale);
         let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
         *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);

@@ -23,12 +23,14 @@ use crate::{
 pub(crate) struct Templates {
     migrations: Migrations,
     fingerprint: String,
+    /// Held by whoever makes a template.
+    building: tokio::sync::Mutex<()>,
 }
 
 impl Templates {
     pub(crate) fn new(migrations: Migrations) -> Self {
         let fingerprint = migrations.fingerprint();
-        Self { migrations, fingerprint }
+        Self { migrations, fingerprint, building: tokio::sync::Mutex::new(()) }
     }
 
     pub(crate) fn migrations(&self) -> &Migrations {
@@ -76,28 +78,38 @@ impl Estate {
         Ok(template_database(&format!("{label}{content}"), self.templates.fingerprint()))
     }
 
-    /// Makes the template of a kind if this version's is not there; removes those of older versions.
+    /// Makes the template of a kind if this version's is not there.
     pub(crate) async fn ensure_template(self: &Arc<Self>, kind: &str) -> Result<String, OpenError> {
         let template = self.template_of(kind)?;
-        let present = self.cluster().databases("pk__").await?;
-        if !present.contains(&template) {
-            self.build_template(kind, &template).await?;
-        }
-        let current = [template.clone(), self.template_of("empty")?];
-        for old in present.iter().filter(|name| !current.contains(name)) {
-            let spare_of_current = current.iter().any(|c| old.starts_with(&spare_prefix(c)));
-            if spare_of_current {
-                if let Some(of) = current.iter().find(|c| old.starts_with(&spare_prefix(c))) {
-                    self.spares.put(of, old.clone());
-                }
-            } else if self.is_stale(old) {
-                self.cluster().drop_database(old).await?;
+        if self.cluster().owner_of(&template).await?.is_none() {
+            let _one_at_a_time = self.templates.building.lock().await;
+            if self.cluster().owner_of(&template).await?.is_none() {
+                self.build_template(kind, &template).await?;
             }
         }
         Ok(template)
     }
 
-    /// Templates of another schema, half-built ones and their spares are of no use any more.
+    /// Takes over the spares that lie ready from an earlier run. Answers what is of no use any more: templates of another
+    /// schema, what was half built or stepped aside. It is dropped only when this version is known to fit the data.
+    pub(crate) async fn adopt_spares(&self) -> Result<Vec<String>, OpenError> {
+        let current = [self.template_of(&self.default_template())?, self.template_of("empty")?];
+        let mut stale = Vec::new();
+        for name in self.cluster().databases("pk__").await? {
+            if let Some(of) = current.iter().find(|template| name.starts_with(&spare_prefix(template))) {
+                self.spares.put(of, name);
+            } else if !current.contains(&name) && self.is_stale(&name) {
+                stale.push(name);
+            }
+        }
+        Ok(stale)
+    }
+
+    /// Removes databases of no use, in the background: dropping takes the server a while.
+    pub(crate) fn drop_stale(self: &Arc<Self>, stale: Vec<String>) {
+        stale.into_iter().for_each(|name| self.drop_later(name));
+    }
+
     fn is_stale(&self, name: &str) -> bool {
         name.starts_with("pk__build_")
             || name.starts_with("pk__gone_")

@@ -313,7 +313,7 @@ impl Estate {
         Ok(())
     }
 
-    fn drop_later(self: &Arc<Self>, database: String) {
+    pub(crate) fn drop_later(self: &Arc<Self>, database: String) {
         let estate = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = estate.cluster().drop_database(&database).await {

@@ -35,8 +35,9 @@ pub enum ClusterError {
     TooOld(String),
     /// The administrator lacks a right.
     #[error(
-        "the user of DATABASE_URL may not create {0}: grant it (ALTER ROLE … CREATEDB CREATEROLE), or set \
-         KERNEL_SANDBOX_MODE=single to use this one database"
+        "the user of DATABASE_URL may not create {0}: grant it (ALTER ROLE … CREATEDB CREATEROLE), or leave DATABASE_URL \
+         unset to use the embedded Postgres (KERNEL_SANDBOX_MODE=single, for one database without these rights, is not in \
+         this version)"
     )]
     MayNot(&'static str),
     /// The fixed roles are another administrator's.
