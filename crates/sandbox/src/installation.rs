@@ -10,7 +10,7 @@ use std::{
 use fabric::crypto::RootKey;
 use kernel::Secret;
 
-use crate::error::OpenError;
+use crate::{control::Control, error::OpenError};
 
 /// Where an installation keeps what is its own.
 #[derive(Clone)]
@@ -49,21 +49,13 @@ impl Installation {
 fn private_bytes(path: &Path) -> Result<Vec<u8>, OpenError> {
     let refused = |source| OpenError::Folder { path: path.display().to_string(), source };
     if !path.exists() {
-        let bytes: [u8; 32] = uuid_bytes();
-        write_once(path, &bytes).map_err(refused)?;
+        write_once(path, &Control::cx().random::<32>()).map_err(refused)?;
     }
     let bytes = fs::read(path).map_err(refused)?;
     if bytes.len() < 32 {
         return Err(OpenError::DamagedKey(path.display().to_string()));
     }
     Ok(bytes)
-}
-
-fn uuid_bytes() -> [u8; 32] {
-    let (a, b) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
-    let (c, d) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
-    // Four version-4 UUIDs hold 488 random bits; hashing spreads them over 256.
-    fabric::crypto::sha256(&[a.as_bytes(), b.as_bytes(), c.as_bytes(), d.as_bytes()])
 }
 
 /// Text that only its owner reads, made when it is not there.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use fabric::crypto::{RootKey, sha256};
+use fabric::crypto::sha256;
 use gateway::OperatorGate;
 use kernel::{Ctx, Result, Timestamp};
 
@@ -36,8 +36,9 @@ impl Operator {
     /// Reads the operator key, making it when it is not there.
     pub(crate) async fn open(installation: &Installation, control: Control) -> Result<Self, OpenError> {
         let key_path = installation.path("operator.key");
-        let root = installation.key().clone();
-        let key = private_text(&key_path, || format!("ok_{}", fresh(&root)))?;
+        let key = private_text(&key_path, || {
+            format!("ok_{}", URL_SAFE_NO_PAD.encode(Control::cx().random::<32>()))
+        })?;
         let sessions = control
             .sessions()
             .await?
@@ -86,11 +87,6 @@ impl Operator {
         self.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(hash, until);
         Ok(Some(session))
     }
-}
-
-fn fresh(root: &RootKey) -> String {
-    let seed = uuid::Uuid::new_v4();
-    URL_SAFE_NO_PAD.encode(root.derive(&["operator", &seed.to_string()]))
 }
 
 impl OperatorGate for Operator {

@@ -73,7 +73,7 @@ impl Spares {
 impl Estate {
     /// The template database of a kind: `empty`, `demo` or a seed file, of this version's schema and content.
     pub(crate) fn template_of(&self, kind: &str) -> Result<String, OpenError> {
-        let content = Seed::named(kind)?.map(|seed| seed.fingerprint()).unwrap_or_default();
+        let content = Seed::fingerprint(kind)?;
         let label = if kind == "demo" || kind == "empty" { kind } else { "file" };
         Ok(template_database(&format!("{label}{content}"), self.templates.fingerprint()))
     }

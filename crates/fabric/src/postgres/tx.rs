@@ -207,8 +207,7 @@ impl Tx {
     /// # Errors
     /// What the database says; nothing happened then.
     pub async fn commit<A: Serialize>(mut self, answer: A) -> Result<A> {
-        self.flush(&answer).await?;
-        let told = !self.events.is_empty();
+        let told = self.flush(&answer).await?;
         let until = self.cx().deadline();
         let checked = self.checked()?;
         checked.in_flight = true;
@@ -221,14 +220,14 @@ impl Tx {
         Ok(answer)
     }
 
-    async fn flush<A: Serialize>(&mut self, answer: &A) -> Result<()> {
+    /// Writes what the transaction leaves behind; says whether an event or an audit record is among it.
+    async fn flush<A: Serialize>(&mut self, answer: &A) -> Result<bool> {
         if self.events.is_empty() && self.audits.is_empty() && self.request.is_none() {
-            return Ok(());
+            return Ok(false);
         }
+        let told = !self.events.is_empty() || !self.audits.is_empty();
         let events = Value::Array(std::mem::take(&mut self.events));
         let audits = Value::Array(std::mem::take(&mut self.audits));
-        let told =
-            [&events, &audits].into_iter().any(|rows| rows.as_array().is_some_and(|rows| !rows.is_empty()));
         let request = self.request.take();
         let sealed = match &request {
             Some(request) => {
@@ -252,11 +251,7 @@ impl Tx {
             .bind(sealed)
             .run()
             .await?;
-        if told {
-            // Seen by `commit`, which wakes the relay.
-            self.events.push(Value::Null);
-        }
-        Ok(())
+        Ok(told)
     }
 
     /// Undoes everything, before the caller hears of it. Dropping a transaction does the same a moment later.

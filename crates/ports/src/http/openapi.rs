@@ -61,7 +61,7 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         "summary": operation.summary,
         "tags": [operation.service],
         "x-permission": operation.access.rule(),
-        "parameters": parameters(operation, schemas),
+        "parameters": parameters(operation),
         "responses": responses(operation, schemas),
     });
     if !operation.description.is_empty() {
@@ -83,7 +83,7 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     entry
 }
 
-fn parameters(operation: &Operation, schemas: &mut SchemaGenerator) -> Vec<Value> {
+fn parameters(operation: &Operation) -> Vec<Value> {
     let mut list: Vec<Value> = path_parameters(&operation.path)
         .map(|name| {
             let schema = if name == "id" || name.ends_with("Id") {
@@ -118,7 +118,6 @@ fn parameters(operation: &Operation, schemas: &mut SchemaGenerator) -> Vec<Value
             "description": "Repeat the request with the same key to get the first answer again.",
         })),
     }
-    let _ = schemas;
     list
 }
 

@@ -1,6 +1,6 @@
 //! Seeds: what a sandbox holds from the start, as YAML. Planting is idempotent: what is there already stays.
 
-use std::{collections::BTreeMap, fs};
+use std::{borrow::Cow, collections::BTreeMap, fs};
 
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
@@ -22,8 +22,6 @@ pub struct Seed {
     modules: Vec<Module>,
     #[serde(default)]
     records: Vec<Records>,
-    #[serde(skip)]
-    fingerprint: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +111,18 @@ pub enum SeedError {
     },
 }
 
+/// The text of a template's seed.
+fn text_of(template: &str) -> Result<Option<Cow<'static, str>>, SeedError> {
+    match template {
+        "empty" => Ok(None),
+        "demo" => Ok(Some(include_str!("demo.yaml").into())),
+        path => match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.into())),
+            Err(source) => Err(SeedError::File { path: path.to_owned(), source }),
+        },
+    }
+}
+
 /// Rows that go into one batch.
 const BATCH: usize = 500;
 
@@ -122,29 +132,21 @@ impl Seed {
     /// # Errors
     /// A file that can't be read or does not fit.
     pub fn named(template: &str) -> Result<Option<Self>, SeedError> {
-        match template {
-            "empty" => Ok(None),
-            "demo" => Self::parse("demo.yaml", include_str!("demo.yaml")).map(Some),
-            path => {
-                let text = fs::read_to_string(path)
-                    .map_err(|source| SeedError::File { path: path.to_owned(), source })?;
-                Self::parse(path, &text).map(Some)
-            }
-        }
+        let name = if template == "demo" { "demo.yaml" } else { template };
+        text_of(template)?.map(|text| Self::parse(name, &text)).transpose()
     }
 
     fn parse(path: &str, text: &str) -> Result<Self, SeedError> {
-        let mut seed: Self = serde_yaml_ng::from_str(text)
-            .map_err(|source| SeedError::Form { path: path.to_owned(), source })?;
-        let mut parts = vec![text.as_bytes(), crm_example::MANIFEST.as_bytes()];
-        parts.extend(crm_example::MIGRATIONS.iter().map(|(_, sql)| sql.as_bytes()));
-        seed.fingerprint = sha256(&parts).iter().take(4).fold(String::new(), |t, b| format!("{t}{b:02x}"));
-        Ok(seed)
+        serde_yaml_ng::from_str(text).map_err(|source| SeedError::Form { path: path.to_owned(), source })
     }
 
-    /// Changes with the seed's content.
-    pub fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
+    /// Changes with the content of a template's seed and of the modules that the binary carries; empty for `empty`.
+    /// Nothing is parsed for it: it is asked for with every round of the keeper.
+    pub(crate) fn fingerprint(template: &str) -> Result<String, SeedError> {
+        let Some(text) = text_of(template)? else { return Ok(String::new()) };
+        let mut parts = vec![text.as_bytes(), crm_example::MANIFEST.as_bytes()];
+        parts.extend(crm_example::MIGRATIONS.iter().map(|(_, sql)| sql.as_bytes()));
+        Ok(sha256(&parts).iter().take(4).fold(String::new(), |t, b| format!("{t}{b:02x}")))
     }
 
     /// The addresses of its users.
