@@ -16,6 +16,7 @@ use event_bus::{EventBus, EventBusDeps};
 use fabric::{
     crypto::RootKey,
     dialler::Dialler,
+    jobs::{Jobs, JobsOptions},
     log::{Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions},
     postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
     sql,
@@ -205,6 +206,9 @@ impl Cell {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights(log)?;
+        let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
+        let jobs = Arc::new(self.services.jobs(jobs));
+        self.tasks.spawn(jobs.run(self.stop.clone()));
         for service in self.services.each() {
             let name = service.name();
             for wish in service.subscriptions() {
@@ -336,6 +340,13 @@ impl Services {
             self.modules.clone(),
             self.domains.clone(),
         ]
+    }
+}
+
+impl Services {
+    /// Adds what each service does for the durable jobs of its kinds.
+    fn jobs(&self, jobs: Jobs) -> Jobs {
+        jobs
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kernel::{Clock, Error, Permissions, Secret, Slug, UserId};
-use ports::{Iam, ModuleTokenRequest, Principal, TenantInfo, link::LinkOptions};
+use ports::{Iam, ModuleTokenRequest, Principal, TenantInfo, UserInfo, link::LinkOptions};
 
 use super::*;
 
@@ -30,6 +30,9 @@ impl Iam for OneTenant {
     }
     async fn is_ancestor(&self, _: &Ctx, _: TenantId, _: TenantId) -> Result<bool> {
         Ok(false)
+    }
+    async fn user(&self, _: &Ctx, _: UserId) -> Result<Option<UserInfo>> {
+        Ok(None)
     }
     async fn owners(&self, _: &Ctx, _: TenantId) -> Result<Vec<UserId>> {
         Ok(Vec::new())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kernel::{Actor, Ctx, Error, Permissions, Result, Secret, TenantId, Timestamp, UserId};
-use ports::{ModuleTokenRequest, Principal, TenantInfo};
+use ports::{ModuleTokenRequest, Principal, TenantInfo, UserInfo};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,8 +12,11 @@ use crate::{
     Iam,
     claims::ModuleClaims,
     memory::TenantName,
-    model::{MODULE_TOKEN_LIFE, TenantKind},
-    store::tenants::{self, InfoRow},
+    model::{MODULE_TOKEN_LIFE, MemberState, TenantKind},
+    store::{
+        members,
+        tenants::{self, InfoRow},
+    },
 };
 
 #[async_trait]
@@ -43,6 +46,16 @@ impl ports::Iam for Iam {
 
     async fn is_ancestor(&self, cx: &Ctx, above: TenantId, below: TenantId) -> Result<bool> {
         tenants::is_ancestor(&self.db, cx, above, below).await
+    }
+
+    async fn user(&self, cx: &Ctx, id: UserId) -> Result<Option<UserInfo>> {
+        let member = members::read(&self.db.tenant(cx)?, id).await?;
+        Ok(member.filter(|member| member.state != MemberState::Deleted).map(|member| UserInfo {
+            id: member.user_id,
+            email: member.email,
+            name: member.name,
+            email_verified: member.verified,
+        }))
     }
 
     async fn owners(&self, cx: &Ctx, tenant: TenantId) -> Result<Vec<UserId>> {

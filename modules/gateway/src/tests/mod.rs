@@ -17,7 +17,7 @@ use kernel::{
 };
 use ports::{
     Domains, DomainsLink, Iam, IamLink, ModuleSnapshot, ModuleTokenRequest, Modules, ModulesLink, Principal,
-    TenantInfo,
+    TenantInfo, UserInfo,
     http::{Access, Created, Cx, NoContent, One, Operation, Raw, Routes, ServiceRoutes, State},
     link::LinkOptions,
 };
@@ -76,6 +76,9 @@ impl Iam for Stubs {
     }
     async fn is_ancestor(&self, _: &Ctx, _: TenantId, _: TenantId) -> Result<bool> {
         Ok(false)
+    }
+    async fn user(&self, _: &Ctx, _: UserId) -> Result<Option<UserInfo>> {
+        Ok(None)
     }
     async fn owners(&self, _: &Ctx, _: TenantId) -> Result<Vec<UserId>> {
         Ok(Vec::new())
