@@ -18,8 +18,8 @@ esac
 
 has_libclang() {
   [ -n "${LIBCLANG_PATH:-}" ] && return 0
-  compgen -G "/usr/lib/llvm-*/lib/libclang*.so*" >/dev/null && return 0
-  ldconfig -p 2>/dev/null | grep -q 'libclang[-.]'
+  # libclang-cpp, which comes with other packages, is another library.
+  { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*"; ldconfig -p 2>/dev/null | grep 'libclang[-.]'; } | grep -v 'libclang-cpp' >/dev/null
 }
 has_python() {
   have python3 || return 1
