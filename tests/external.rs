@@ -55,18 +55,26 @@ impl Server {
     }
 
     async fn connect(&self) -> PgConnection {
+        self.connect_to("postgres").await
+    }
+
+    async fn connect_to(&self, database: &str) -> PgConnection {
         let at = self.postgres.connection();
         let options = PgConnectOptions::new_without_pgpass()
             .socket(&at.socket_dir)
             .port(at.port)
             .username(&at.user)
             .password(&at.password)
-            .database("postgres");
+            .database(database);
         PgConnection::connect_with(&options).await.unwrap()
     }
 
     async fn sql(&self, text: &'static str) {
-        let mut connection = self.connect().await;
+        self.sql_in("postgres", text).await;
+    }
+
+    async fn sql_in(&self, database: &str, text: &'static str) {
+        let mut connection = self.connect_to(database).await;
         sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
@@ -77,10 +85,14 @@ impl Server {
 }
 
 fn refused(url: &str) -> String {
+    refused_with(&[("DATABASE_URL", url)])
+}
+
+fn refused_with(settings: &[(&str, &str)]) -> String {
     let folder = data_folder();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_platform-kernel"))
         .env("KERNEL_DATA_DIR", folder.path().join("data"))
-        .env("DATABASE_URL", url)
+        .envs(settings.iter().copied())
         .envs(["GATEWAY_PORT", "GATEWAY_TLS_PORT", "IAM_PORT", "GRPC_PORT"].map(|port| (port, "0")))
         .output()
         .unwrap();
@@ -126,4 +138,89 @@ async fn a_database_of_somebody_else_is_left_alone() {
     server.sql("create database pk_control").await;
     let said = refused(&server.url("kernel_admin"));
     assert!(said.contains("pk_control") && said.contains("not ours"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_given_database_is_the_one_sandbox() {
+    let server = Server::start().await;
+    server.sql("create role keeper login createrole password 'secret'").await;
+    server.sql("create role plain login password 'secret'").await;
+    server.sql("create role mighty login bypassrls password 'secret'").await;
+    server.sql("create database shop owner keeper").await;
+    server.sql("create database others owner keeper").await;
+    let shop = |user: &str| server.url(user).replace("/postgres", "/shop");
+    let single = |url: &str, owner: Option<&str>| {
+        let launch = Launch::default().with("KERNEL_SANDBOX_MODE", "single").with("DATABASE_URL", url);
+        owner.map_or(launch.clone(), |owner| launch.with("DATABASE_OWNER_URL", owner))
+    };
+    let refused = |url: &str, owner: Option<&str>| {
+        let launch = single(url, owner);
+        let settings: Vec<_> = launch.settings.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        refused_with(&settings)
+    };
+
+    // Without the login that may change tables nothing can be made; with one that is above the policies, neither.
+    let said = refused(&shop("plain"), None);
+    assert!(said.contains("DATABASE_OWNER_URL"), "{said}");
+    let said = refused(&shop("mighty"), Some(&shop("keeper")));
+    assert!(said.contains("mighty") && said.contains("row-level security"), "{said}");
+    let said = refused(&shop("keeper"), Some(&shop("keeper")));
+    assert!(said.contains("keeper") && said.contains("DATABASE_OWNER_URL"), "{said}");
+    // A database with tables of somebody else is left alone.
+    let others = |user: &str| server.url(user).replace("/postgres", "/others");
+    server.sql_in("others", "create table public.orders (id int)").await;
+    let said = refused(&others("plain"), Some(&others("keeper")));
+    assert!(said.contains("public.orders") && said.contains("KERNEL_ADOPT_DATABASE"), "{said}");
+
+    let folder = data_folder();
+    let data = folder.path().join("data");
+    let program = env!("CARGO_BIN_EXE_platform-kernel");
+    let kernel = single(&shop("plain"), Some(&shop("keeper"))).on(&data).start(program);
+    let demo = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+    demo.post("/api/v1/data/crm/companies", json!({ "name": "Single" })).await.expect(201);
+    assert_eq!(demo.get("/api/v1/audit/verify").await.expect(200).body["valid"], true);
+    let operator = kernel.operator();
+    let listed = operator.get("/api/v1/sandboxes").await.expect(200);
+    assert_eq!(listed.data().len(), 1);
+    for (path, body) in [
+        ("/api/v1/sandboxes", json!({ "name": "second" })),
+        ("/api/v1/sandboxes/default/fork", json!({ "name": "second" })),
+        ("/api/v1/sandboxes/default/reset", json!({})),
+        ("/api/v1/sandboxes/default/psql-url", json!({})),
+    ] {
+        let answer = operator.post(path, body).await.expect_problem(409, "invalid-state");
+        assert!(answer.text.contains("KERNEL_SANDBOX_MODE=single"), "{}", answer.text);
+    }
+    operator.delete("/api/v1/sandboxes/default").await.expect_problem(409, "invalid-state");
+    drop(kernel);
+
+    // From day to day the plain login is enough; a module with migrations then is not.
+    let kernel = single(&shop("plain"), None).on(&data).start(program);
+    let demo = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+    let found = demo.get("/api/v1/data/crm/companies?name=eq.Single").await.expect(200);
+    assert_eq!(found.data().len(), 1);
+    let crm = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/crm");
+    let copy = folder.path().join("crm2");
+    copy_module_as(&crm, &copy, "crm2");
+    let registered = kernel.verb(&["module", "register", copy.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&registered.stderr);
+    assert!(!registered.status.success() && told.contains("DATABASE_OWNER_URL"), "{told}");
+    drop(kernel);
+    let made: Vec<(String,)> = sqlx::query_as("select datname::text from pg_database where datname like 'pk\\_%'")
+        .fetch_all(&mut server.connect().await)
+        .await
+        .unwrap();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+/// The same module under another name.
+fn copy_module_as(from: &std::path::Path, to: &std::path::Path, slug: &str) {
+    std::fs::create_dir_all(to.join("migrations")).unwrap();
+    let manifest = std::fs::read_to_string(from.join("module.manifest.json")).unwrap();
+    let manifest = manifest.replace("@example/crm", &format!("@example/{slug}")).replace("crm.", &format!("{slug}."));
+    std::fs::write(to.join("module.manifest.json"), manifest).unwrap();
+    for entry in std::fs::read_dir(from.join("migrations")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join("migrations").join(path.file_name().unwrap())).unwrap();
+    }
 }

@@ -55,7 +55,7 @@ async fn ground() -> Ground {
         .password(&at.password)
         .database("postgres");
     let cluster = Cluster::new(admin);
-    cluster.prepare().await.unwrap();
+    cluster.prepare(false).await.unwrap();
     let key = RootKey::new(&[1; 32]);
     let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
     cluster.create_database("pk_default", None).await.unwrap();

@@ -43,6 +43,7 @@ pub struct Cell {
     pub(crate) generation: i64,
     clock: Clock,
     db: Database,
+    log: Arc<dyn EventLog>,
     services: Services,
     gateway: Arc<Gateway>,
     stop: CancellationToken,
@@ -185,27 +186,23 @@ impl Cell {
             generation: deps.row.generation,
             clock,
             db,
+            log,
             services,
             gateway,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             faulted: Arc::default(),
         });
-        cell.start(&log, news, &subscriptions)?;
+        cell.start(news, &subscriptions)?;
         Ok(cell)
     }
 
-    fn start(
-        self: &Arc<Self>,
-        log: &Arc<dyn EventLog>,
-        news: Arc<News>,
-        subscriptions: &Subscriptions,
-    ) -> Result<()> {
+    fn start(self: &Arc<Self>, news: Arc<News>, subscriptions: &Subscriptions) -> Result<()> {
         let contexts = |service| Contexts::new(self.name.clone(), self.clock.clone(), service);
         let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
-        self.follow_rights(log)?;
+        self.follow_rights()?;
         let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
         let jobs = Arc::new(self.services.jobs(jobs));
         self.tasks.spawn(jobs.run(self.stop.clone()));
@@ -214,7 +211,7 @@ impl Cell {
             for wish in service.subscriptions() {
                 let consumer =
                     Consumer::new(wish.name, Patterns::new(wish.types.iter().copied())?, wish.hear);
-                let (log, subscriptions) = (Arc::clone(log), subscriptions.clone());
+                let (log, subscriptions) = (Arc::clone(&self.log), subscriptions.clone());
                 self.tasks.spawn(consumer.run(log, subscriptions, contexts(name), self.stop.clone()));
             }
             for task in service.tasks() {
@@ -239,8 +236,8 @@ impl Cell {
 
     /// The gateway remembers verified credentials for a few seconds; a changed right is told as an event, and then it
     /// forgets them at once.
-    fn follow_rights(&self, log: &Arc<dyn EventLog>) -> Result<()> {
-        let ear = log.listen(Patterns::new(["auth.*", "module.*"])?);
+    fn follow_rights(&self) -> Result<()> {
+        let ear = self.log.listen(Patterns::new(["auth.*", "module.*"])?);
         let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
         self.tasks.spawn(async move {
             loop {
@@ -266,6 +263,11 @@ impl Cell {
     /// Its data.
     pub fn db(&self) -> &Database {
         &self.db
+    }
+
+    /// Its events.
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
     }
 
     /// Its clock.

@@ -44,6 +44,27 @@ pub struct SandboxRow {
     pub due_at: Option<Timestamp>,
 }
 
+impl SandboxRow {
+    /// A sandbox that is about to be made from `template`, with the schema of that fingerprint.
+    pub(crate) fn new(name: &str, template: &str, schema_fingerprint: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: Uuid::new_v4(),
+            state: SandboxState::Creating.text().to_owned(),
+            template: template.to_owned(),
+            source: None,
+            generation: 1,
+            schema_fingerprint: schema_fingerprint.to_owned(),
+            failure: None,
+            blob_prefixes: Vec::new(),
+            created_at: Timestamp::real(),
+            last_used_at: Timestamp::real(),
+            expires_at: None,
+            due_at: None,
+        }
+    }
+}
+
 /// States of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SandboxState {

@@ -32,11 +32,20 @@ pub enum OpenError {
     /// A part that this version does not have.
     #[error("{0}")]
     NotYet(String),
-    /// DATABASE_URL does not parse.
+    /// An address that does not parse.
+    #[error("{name} can't be read: {why}; an example: postgres://kernel:password@db.example.com:5432/postgres")]
+    Address {
+        /// The setting.
+        name: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// In single mode, a new schema without the login that may make it.
     #[error(
-        "DATABASE_URL can't be read: {0}; an example: postgres://kernel:password@db.example.com:5432/postgres"
+        "this version brings a new schema and the database has {0}: start it once with DATABASE_OWNER_URL set to the \
+         login that may change tables"
     )]
-    Address(String),
+    SchemaOfAnother(String),
     /// The seed.
     #[error("the template could not be made: {0}")]
     Seed(#[from] crate::seed::SeedError),

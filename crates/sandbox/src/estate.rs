@@ -15,7 +15,7 @@ use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
     Result, SandboxName, Secret, Slug,
-    config::{Config, Template},
+    config::{Config, DatabaseServer, Template},
 };
 use ports::http::ServiceRoutes;
 use tokio::task::JoinHandle;
@@ -117,12 +117,16 @@ impl Estate {
         let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
         let parts = Parts::open(config).await?;
         step("postgres", &mut timings);
-        parts.cluster.prepare().await?;
-        let control_db = open_control(&parts, installation.key()).await?;
+        parts.cluster.prepare(adopts(config)).await?;
+        let migrations = match parts.cluster.is_single() {
+            true => options.migrations.clone().with_control(),
+            false => options.migrations.clone(),
+        };
+        let control_db = open_control(&parts, &migrations, installation.key()).await?;
         let control = Control::new(control_db.clone());
         check_key(&control, installation.key()).await?;
         step("control database", &mut timings);
-        let templates = Templates::new(options.migrations.clone());
+        let templates = Templates::new(migrations);
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
         let dialler = Dialler::new(DiallerOptions {
             allowed: config.outbound.allowed_targets.clone(),
@@ -157,13 +161,18 @@ impl Estate {
             first: std::sync::atomic::AtomicBool::new(false),
             options,
         });
-        estate.clear_halves().await?;
         let kind = estate.default_template();
-        let stale = estate.adopt_spares().await?;
-        estate.ensure_template(&kind).await?;
-        estate.finish_resets().await?;
-        step("templates", &mut timings);
-        let first = estate.ensure_default(&kind).await?;
+        let mut stale = Vec::new();
+        let first = if estate.parts.cluster.is_single() {
+            estate.ensure_single(&kind).await?
+        } else {
+            estate.clear_halves().await?;
+            stale = estate.adopt_spares().await?;
+            estate.ensure_template(&kind).await?;
+            estate.finish_resets().await?;
+            step("templates", &mut timings);
+            estate.ensure_default(&kind).await?
+        };
         estate.first.store(first, std::sync::atomic::Ordering::Relaxed);
         step("default sandbox", &mut timings);
         estate.cell(&SandboxName::default_sandbox()).await?;
@@ -250,8 +259,9 @@ impl Estate {
     /// An address for psql, whose login can only read.
     ///
     /// # Errors
-    /// `not-found`.
+    /// `not-found`; `invalid-state` in single mode.
     pub async fn psql_url(&self, name: &SandboxName) -> Result<String> {
+        self.with_databases("has no login of its own for reading: use one of yours")?;
         let row = self.control.find(name).await?;
         let logins = Logins::new(name, self.sandbox_key(&row));
         Ok(logins.address(self.cluster(), Login::Reader, &name.database()))
@@ -327,4 +337,9 @@ impl Estate {
         self.control_db.close();
         self.parts.close().await
     }
+}
+
+/// Whether a database that holds tables of others may be used beside them.
+fn adopts(config: &Config) -> bool {
+    matches!(config.database.server, DatabaseServer::External { adopt: true, .. })
 }

@@ -19,6 +19,7 @@ mod opening;
 mod operator;
 mod parts;
 mod seed;
+mod single;
 mod templates;
 mod turn;
 mod verbs;

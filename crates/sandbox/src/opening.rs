@@ -12,8 +12,19 @@ use crate::{control::Control, error::OpenError, parts::Parts};
 /// Its name.
 pub(crate) const CONTROL: &str = "pk_control";
 
-pub(crate) async fn open_control(parts: &Parts, key: &RootKey) -> Result<Database, OpenError> {
+pub(crate) async fn open_control(
+    parts: &Parts,
+    migrations: &Migrations,
+    key: &RootKey,
+) -> Result<Database, OpenError> {
     let logins = Logins::control(key.branch("control"));
+    if parts.cluster.is_single() {
+        // The one database holds both.
+        if parts.cluster.has_owner() {
+            migrations.apply(&logins.options(&parts.cluster, Login::Owner, CONTROL)).await?;
+        }
+        return Ok(database(parts, &logins, key));
+    }
     match parts.cluster.owner_of(CONTROL).await? {
         None => {
             parts.cluster.create_database(CONTROL, None).await?;
@@ -36,15 +47,19 @@ pub(crate) async fn open_control(parts: &Parts, key: &RootKey) -> Result<Databas
         }
         Err(error) => return Err(error.into()),
     }
+    Ok(database(parts, &logins, key))
+}
+
+fn database(parts: &Parts, logins: &Logins, key: &RootKey) -> Database {
     let options = |login| logins.options(&parts.cluster, login, CONTROL);
-    Ok(Database::new(DatabaseOptions {
+    Database::new(DatabaseOptions {
         app: options(Login::App),
         system: options(Login::System),
         data: options(Login::Data),
         budget: Arc::clone(&parts.budget),
         pool_size: 12,
         key: key.branch("control"),
-    }))
+    })
 }
 
 const KEY_CHECK: &[u8] = b"this installation's key";

@@ -6,7 +6,10 @@ use fabric::postgres::{
     Budget, Cluster, PgConnectOptions,
     embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
 };
-use kernel::config::{Config, DatabaseServer, SandboxMode};
+use kernel::{
+    Secret,
+    config::{Config, DatabaseServer, SandboxMode},
+};
 
 use crate::error::OpenError;
 
@@ -25,13 +28,6 @@ impl Parts {
     /// # Errors
     /// With a sentence that helps.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
-        if config.sandbox_mode == SandboxMode::Single {
-            return Err(OpenError::NotYet(
-                "KERNEL_SANDBOX_MODE=single is not in this version: use a database user with CREATEDB and CREATEROLE, or \
-                 leave DATABASE_URL unset to use the embedded Postgres"
-                    .to_owned(),
-            ));
-        }
         let budget = Budget::new(config.database.max_connections as usize);
         match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {
@@ -44,11 +40,16 @@ impl Parts {
                 Self::start(&config.data_dir, durability, tcp_port, config.database.max_connections, budget)
                     .await
             }
-            DatabaseServer::External { url, .. } => {
-                let admin = PgConnectOptions::from_str(url.expose())
-                    .map_err(|error| OpenError::Address(error.to_string()))?
-                    .application_name("platform-kernel");
-                Ok(Self { cluster: Cluster::new(admin), budget, embedded: None })
+            DatabaseServer::External { url, owner_url, .. } => {
+                let user = address("DATABASE_URL", url)?;
+                let cluster = match config.sandbox_mode {
+                    SandboxMode::Many => Cluster::new(user),
+                    SandboxMode::Single => {
+                        let owner = owner_url.as_ref().map(|url| address("DATABASE_OWNER_URL", url));
+                        Cluster::single(user, owner.transpose()?)
+                    }
+                };
+                Ok(Self { cluster, budget, embedded: None })
             }
         }
     }
@@ -98,5 +99,12 @@ impl Parts {
             Some(postgres) => Ok(postgres.stop().await?),
             None => Ok(()),
         }
+    }
+}
+
+fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenError> {
+    match PgConnectOptions::from_str(url.expose()) {
+        Ok(options) => Ok(options.application_name("platform-kernel")),
+        Err(error) => Err(OpenError::Address { name, why: error.to_string() }),
     }
 }

@@ -13,7 +13,7 @@ use kernel::{SandboxName, config::Config};
 use uuid::Uuid;
 
 use crate::{
-    control::{SandboxRow, SandboxState},
+    control::SandboxRow,
     error::OpenError,
     estate::{Estate, EstateOptions},
     seed::Seed,
@@ -121,21 +121,7 @@ impl Estate {
         tracing::info!(kind, "making the template");
         let building = format!("pk__build_{}", Uuid::new_v4().simple());
         let name = SandboxName::default_sandbox();
-        let row = SandboxRow {
-            name: format!("_{kind}"),
-            id: Uuid::new_v4(),
-            state: SandboxState::Ready.text().to_owned(),
-            template: kind.to_owned(),
-            source: None,
-            generation: 1,
-            schema_fingerprint: self.templates.fingerprint().to_owned(),
-            failure: None,
-            blob_prefixes: Vec::new(),
-            created_at: kernel::Timestamp::real(),
-            last_used_at: kernel::Timestamp::real(),
-            expires_at: None,
-            due_at: None,
-        };
+        let row = SandboxRow::new(&format!("_{kind}"), kind, self.templates.fingerprint());
         let logins = Logins::template(self.sandbox_key(&row));
         self.cluster().create_database(&building, None).await?;
         self.cluster().let_in(&logins, &building).await?;
@@ -174,6 +160,9 @@ impl Estate {
 
     /// Keeps a spare of the default template ready. One at a time, in the background.
     pub(crate) async fn refill_spares(self: &Arc<Self>) {
+        if self.cluster().is_single() {
+            return;
+        }
         let Ok(template) = self.template_of(&self.default_template()) else { return };
         if self.spares.count(&template) > 0 || self.spares.filling.swap(true, Ordering::AcqRel) {
             return;

@@ -1,6 +1,9 @@
 //! What can be done with a sandbox.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use fabric::postgres::Logins;
 use kernel::{Ctx, Error, FieldCode, Result, SandboxName, Slug, Timestamp};
@@ -64,15 +67,21 @@ impl Estate {
         let name: Option<SandboxName> = row.name.parse().ok();
         let awake =
             name.as_ref().is_some_and(|name| self.open_cells().iter().any(|cell| cell.name() == name));
+        // Its row says nothing of a cell that would not open here.
+        let failure = row.failure.or_else(|| {
+            let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.get(&row.name).cloned()
+        });
+        let state = if failure.is_some() { SandboxState::Failed.text().to_owned() } else { row.state };
         SandboxOut {
             url: name.map(|name| self.issuer(&name)).unwrap_or_default(),
             awake,
             name: row.name,
-            state: row.state,
+            state,
             template: row.template,
             source: row.source,
             generation: row.generation,
-            failure: row.failure,
+            failure,
             created_at: row.created_at,
             expires_at: row.expires_at,
         }
@@ -97,6 +106,7 @@ impl Estate {
         template: &str,
         expires_in: Option<u64>,
     ) -> Result<SandboxOut> {
+        self.with_databases("holds the one sandbox of its database")?;
         let expires_at = end_of_life(expires_in)?;
         let known = template == "demo" || template == "empty" || template == self.default_template();
         if !known {
@@ -107,19 +117,8 @@ impl Estate {
             ));
         }
         let row = SandboxRow {
-            name: name.to_string(),
-            id: Uuid::new_v4(),
-            state: SandboxState::Creating.text().to_owned(),
-            template: template.to_owned(),
-            source: None,
-            generation: 1,
-            schema_fingerprint: self.templates.fingerprint().to_owned(),
-            failure: None,
-            blob_prefixes: Vec::new(),
-            created_at: Timestamp::real(),
-            last_used_at: Timestamp::real(),
             expires_at,
-            due_at: None,
+            ..SandboxRow::new(name.as_str(), template, self.templates.fingerprint())
         };
         let database = self.ensure_template(template).await.map_err(internal)?;
         self.make(cx, row, async |row, name| {
@@ -141,24 +140,16 @@ impl Estate {
         name: &SandboxName,
         expires_in: Option<u64>,
     ) -> Result<SandboxOut> {
+        self.with_databases("holds the one sandbox of its database")?;
         let expires_at = end_of_life(expires_in)?;
         let from = self.control.find(source).await?;
         let mut blob_prefixes = vec![from.id.to_string()];
         blob_prefixes.extend(from.blob_prefixes.iter().cloned());
         let row = SandboxRow {
-            name: name.to_string(),
-            id: Uuid::new_v4(),
-            state: SandboxState::Creating.text().to_owned(),
-            template: from.template.clone(),
             source: Some(source.to_string()),
-            generation: 1,
-            schema_fingerprint: from.schema_fingerprint.clone(),
-            failure: None,
             blob_prefixes,
-            created_at: Timestamp::real(),
-            last_used_at: Timestamp::real(),
             expires_at,
-            due_at: None,
+            ..SandboxRow::new(name.as_str(), &from.template, &from.schema_fingerprint)
         };
         self.make(cx, row, async |row, name| {
             let turn = self.turn(source).await?;
@@ -206,6 +197,7 @@ impl Estate {
     /// # Errors
     /// `not-found`, or what the server says.
     pub async fn reset(self: &Arc<Self>, cx: &Ctx, name: &SandboxName) -> Result<SandboxOut> {
+        self.with_databases("can't put another database in place of the given one")?;
         let _turn = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
         let row = self.control.find(name).await?;
@@ -258,6 +250,7 @@ impl Estate {
     /// # Errors
     /// `not-found`, or what the server says.
     pub async fn delete(self: &Arc<Self>, name: &SandboxName) -> Result<()> {
+        self.with_databases("can't drop the given database")?;
         let turn = self.turn(name).await?;
         self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
         self.close_cell(&turn.slot).await;
@@ -284,7 +277,7 @@ impl Estate {
     }
 
     /// Off loopback, the demo's users get a password that is not published.
-    async fn close_demo(self: &Arc<Self>, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
+    pub(crate) async fn close_demo(self: &Arc<Self>, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
         let listen = &self.options.config.listen.host;
         if row.template != "demo" || listen.is_loopback() || self.options.config.demo_on_network {
             return Ok(());

@@ -47,7 +47,7 @@ impl Estate {
     async fn wake(self: &Arc<Self>, name: &SandboxName, row: &SandboxRow) -> Result<Arc<Cell>> {
         let logins = Logins::new(name, self.sandbox_key(row));
         let database = name.database();
-        if row.schema_fingerprint != self.templates.fingerprint() {
+        if row.schema_fingerprint != self.templates.fingerprint() && !self.cluster().is_single() {
             let owner = logins.options(&self.parts.cluster, Login::Owner, &database);
             let applied = self.templates.migrations().apply(&owner).await.map_err(Error::internal)?;
             if applied > 0 {

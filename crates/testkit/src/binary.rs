@@ -18,7 +18,7 @@ pub struct Binary {
 }
 
 /// How the binary is started.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Launch {
     /// Settings, as environment variables.
     pub settings: Vec<(String, String)>,

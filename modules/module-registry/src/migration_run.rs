@@ -96,6 +96,10 @@ async fn connect(schemas: &Schemas, slug: &ModuleSlug) -> Result<ModuleConnectio
 
 fn no_login(error: ClusterError) -> Error {
     let sentence = error.to_string();
+    if matches!(error, ClusterError::NoOwner | ClusterError::NoModuleRoles(_)) {
+        return Error::new(Slug::InvalidState, "This installation can't change tables for modules.")
+            .for_author(sentence);
+    }
     Error::new(Slug::DependencyUnavailable, "The database gives modules no login just now.")
         .for_author(sentence)
         .because(error)

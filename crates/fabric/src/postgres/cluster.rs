@@ -7,7 +7,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
+    cluster_error::ClusterError,
     fault::is_lost_connection,
+    given::Given,
     logins::{Login, Logins},
     pool::single,
     scram::verifier,
@@ -17,6 +19,8 @@ use super::{
 #[derive(Clone)]
 pub struct Cluster {
     admin: PgConnectOptions,
+    /// In single mode the one database; then nobody is an administrator.
+    given: Option<Arc<Given>>,
     /// A few connections: dropping a database takes long and must not hold up the making of another.
     idle: Arc<Mutex<Vec<PgConnection>>>,
     places: Arc<Semaphore>,
@@ -24,36 +28,6 @@ pub struct Cluster {
 
 /// Statements that the administrator runs at once.
 const PLACES: usize = 4;
-
-/// Why the server can't be used or did not do as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ClusterError {
-    /// Too old.
-    #[error(
-        "the Postgres server is version {0}; at least version 15 is needed: upgrade it, or leave DATABASE_URL unset to use the embedded one"
-    )]
-    TooOld(String),
-    /// The administrator lacks a right.
-    #[error(
-        "the user of DATABASE_URL may not create {0}: grant it (ALTER ROLE … CREATEDB CREATEROLE), or leave DATABASE_URL \
-         unset to use the embedded Postgres (KERNEL_SANDBOX_MODE=single, for one database without these rights, is not in \
-         this version)"
-    )]
-    MayNot(&'static str),
-    /// The fixed roles are another administrator's.
-    #[error(
-        "the roles pk_owner, pk_app, pk_system, pk_data and pk_reader exist already, and the user of DATABASE_URL may not \
-         use them: as the one who made them, GRANT pk_owner, pk_app, pk_system, pk_data, pk_reader TO that user WITH \
-         ADMIN OPTION"
-    )]
-    NotAMember,
-    /// Somebody else's database of that name.
-    #[error("the database {0} exists and is not ours: it is left alone; rename it, or use another server")]
-    NotOurs(String),
-    /// The server said no.
-    #[error("Postgres: {0}")]
-    Server(#[from] sqlx::Error),
-}
 
 /// The name of the template database of a kind (`empty`, `demo`), of this version of the schema.
 pub fn template_database(kind: &str, fingerprint: &str) -> String {
@@ -66,7 +40,27 @@ const GROUPS: [&str; 5] = ["pk_owner", "pk_app", "pk_system", "pk_data", "pk_rea
 impl Cluster {
     /// A server; nothing is opened yet.
     pub fn new(admin: PgConnectOptions) -> Self {
-        Self { admin, idle: Arc::default(), places: Arc::new(Semaphore::new(PLACES)) }
+        Self { admin, given: None, idle: Arc::default(), places: Arc::new(Semaphore::new(PLACES)) }
+    }
+
+    /// The one database that `user` names, which is the one sandbox; `owner` may change its tables.
+    pub fn single(user: PgConnectOptions, owner: Option<PgConnectOptions>) -> Self {
+        let admin = owner.clone().unwrap_or_else(|| user.clone());
+        Self { given: Some(Arc::new(Given::new(user, owner))), ..Self::new(admin) }
+    }
+
+    /// Whether it is one given database, and no other can be made.
+    pub fn is_single(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Whether tables can be changed: always, but in single mode without the login for it.
+    pub fn has_owner(&self) -> bool {
+        self.given.as_ref().is_none_or(|given| given.has_owner())
+    }
+
+    pub(super) fn given(&self) -> Option<&Given> {
+        self.given.as_deref()
     }
 
     /// The administrator's own options.
@@ -79,11 +73,16 @@ impl Cluster {
         self.admin.clone().database(database)
     }
 
-    /// Checks version and rights, and makes the fixed roles where they are missing.
+    /// Checks version and rights, and makes the fixed roles where they are missing. `adopt`: in single mode, also use a
+    /// database that holds tables of others.
     ///
     /// # Errors
-    /// [`ClusterError::TooOld`], [`ClusterError::MayNot`], or what the server says.
-    pub async fn prepare(&self) -> Result<(), ClusterError> {
+    /// [`ClusterError::TooOld`], [`ClusterError::MayNot`], in single mode what keeps that from working, or what the
+    /// server says.
+    pub async fn prepare(&self, adopt: bool) -> Result<(), ClusterError> {
+        if let Some(given) = &self.given {
+            return given.prepare(adopt).await;
+        }
         let (number, version, creates_databases, creates_roles, superuser): (i32, String, bool, bool, bool) =
             self.ask(
                 "select current_setting('server_version_num')::int, current_setting('server_version'),
@@ -256,6 +255,10 @@ impl Cluster {
     /// # Errors
     /// What the server says.
     pub async fn module_login(&self, database: &str, slug: &str) -> Result<PgConnectOptions, ClusterError> {
+        if let Some(given) = &self.given {
+            given.check_roles_can_be_made().await?;
+        }
+        let database = if self.is_single() { self.admin.get_database().unwrap_or(database) } else { database };
         let group = format!("pk_mod_{slug}");
         let name = format!("pk__migrate.{:016x}", rand::random::<u64>());
         let password: [u8; 32] = rand::random();

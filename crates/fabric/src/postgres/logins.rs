@@ -83,8 +83,12 @@ impl Logins {
             .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 
-    /// How to reach `database` as `login`, on the server that `admin` names.
+    /// How to reach `database` as `login`, on the server that `admin` names. In single mode there is one database, and
+    /// the given logins act as the roles.
     pub fn options(&self, cluster: &Cluster, login: Login, database: &str) -> PgConnectOptions {
+        if let Some(given) = cluster.given() {
+            return given.options(login);
+        }
         cluster
             .admin()
             .clone()

@@ -72,6 +72,12 @@ impl Migrations {
         series
     }
 
+    /// This series together with the control database's own files, for the one database of single mode.
+    pub fn with_control(mut self) -> Self {
+        self.0.extend(Self::control().0.into_iter().filter(|migration| migration.number >= CONTROL));
+        self
+    }
+
     /// A series of its own, for tests of upgrades.
     pub fn from_files(files: Vec<Migration>) -> Self {
         Self(files)

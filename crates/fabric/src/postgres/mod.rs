@@ -7,10 +7,12 @@
 
 mod audit;
 mod cluster;
+mod cluster_error;
 mod database;
 pub mod embedded;
 mod event;
 mod fault;
+mod given;
 mod logins;
 mod migrate;
 mod pool;
@@ -21,7 +23,8 @@ mod statement;
 mod tx;
 
 pub use audit::Audit;
-pub use cluster::{Cluster, ClusterError, template_database};
+pub use cluster::{Cluster, template_database};
+pub use cluster_error::ClusterError;
 pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};

@@ -116,7 +116,7 @@ impl Ground {
             .password(&at.password)
             .database("postgres");
         let cluster = Cluster::new(admin.clone());
-        cluster.prepare().await.unwrap();
+        cluster.prepare(false).await.unwrap();
         let key = RootKey::new(&[1; 32]);
         let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
         cluster.create_database("pk_default", None).await.unwrap();
