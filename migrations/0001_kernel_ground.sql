@@ -57,21 +57,60 @@ $$;
 create table kernel.not_cloned (
     target regclass primary key,
     -- What to do with them in a copy: a statement, or null to empty the table.
-    instead text
+    instead text,
+    -- Copies that keep them all the same: `restore` (a snapshot that takes its sandbox's place), `keys` (a fork that was
+    -- asked to keep API keys).
+    kept_by text[] not null default '{}'
 );
 
-create function kernel.after_clone() returns void
+create function kernel.after_clone(purposes text[] default '{}') returns void
     language plpgsql
 as $$
 declare
     entry record;
 begin
-    for entry in select target, instead from kernel.not_cloned loop
+    for entry in select c.target, c.instead from kernel.not_cloned c where not c.kept_by && purposes loop
         if entry.instead is null then
             execute format('truncate %s cascade', entry.target);
         else
             execute entry.instead;
         end if;
+    end loop;
+end
+$$;
+
+-- What going back to a snapshot must not take back: a key that was revoked since stays revoked. `gather` is a query that
+-- answers one jsonb in the sandbox as it is, `apply` a statement that takes it as $1 in the one that takes its place.
+create table kernel.carried (
+    target regclass primary key,
+    gather text not null,
+    apply text not null
+);
+
+create function kernel.gather_carried() returns jsonb
+    language plpgsql
+as $$
+declare
+    entry record;
+    one jsonb;
+    gathered jsonb := '{}';
+begin
+    for entry in select c.target, c.gather from kernel.carried c loop
+        execute entry.gather into one;
+        gathered := gathered || jsonb_build_object(entry.target::text, one);
+    end loop;
+    return gathered;
+end
+$$;
+
+create function kernel.apply_carried(gathered jsonb) returns void
+    language plpgsql
+as $$
+declare
+    entry record;
+begin
+    for entry in select c.target, c.apply from kernel.carried c where gathered ? c.target::text loop
+        execute entry.apply using gathered -> entry.target::text;
     end loop;
 end
 $$;

@@ -233,7 +233,12 @@ grant select, insert, update, delete on iam.signing_key to pk_system;
 
 -- A copy answers to none of its source's credentials but passwords.
 insert into kernel.not_cloned values
-    ('iam.session', null),
-    ('iam.refresh_token', null),
-    ('iam.signing_key', null),
-    ('iam.api_key', 'update iam.api_key set state = ''disabled'' where state = ''active''');
+    ('iam.session', null, '{}'),
+    ('iam.refresh_token', null, '{}'),
+    ('iam.signing_key', null, '{}'),
+    ('iam.api_key', 'update iam.api_key set state = ''disabled'' where state = ''active''', '{restore,keys}');
+insert into kernel.carried values
+    ('iam.api_key',
+     'select jsonb_agg(jsonb_build_object(''id'', id, ''state'', state)) from iam.api_key where state <> ''active''',
+     'update iam.api_key k set state = c.state, revoked_at = coalesce(k.revoked_at, kernel.now())
+      from jsonb_to_recordset($1) as c(id uuid, state text) where k.id = c.id and k.state = ''active''');

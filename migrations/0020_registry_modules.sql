@@ -137,7 +137,12 @@ create index module_key_by_module on registry.module_key (tenant_id, slug, creat
 call kernel.protect('registry.module_key');
 insert into kernel.not_cloned values
     ('registry.module_key',
-     'update registry.module_key set revoked_at = kernel.now() where revoked_at is null');
+     'update registry.module_key set revoked_at = kernel.now() where revoked_at is null', '{restore,keys}');
+insert into kernel.carried values
+    ('registry.module_key',
+     'select jsonb_agg(id) from registry.module_key where revoked_at is not null',
+     'update registry.module_key k set revoked_at = kernel.now()
+      from jsonb_array_elements_text($1) as c(id) where k.id = c.id::uuid and k.revoked_at is null');
 
 create function registry.bump() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp

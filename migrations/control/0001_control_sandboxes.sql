@@ -37,6 +37,20 @@ create table control.sandbox (
 create index sandbox_by_expiry on control.sandbox (expires_at) where expires_at is not null;
 create index sandbox_by_due on control.sandbox (due_at) where due_at is not null;
 
+-- Points that a sandbox can go back to; the database of one is `pk__snap_{id}`.
+create table control.snapshot (
+    sandbox text not null references control.sandbox on delete cascade,
+    label text not null,
+    id uuid not null unique,
+    -- Names the keys with which its secrets are sealed: the sandbox's id at that time.
+    key_id uuid not null,
+    schema_fingerprint text not null,
+    -- What the sandbox's clock showed.
+    clock timestamptz not null,
+    created_at timestamptz not null default clock_timestamp(),
+    primary key (sandbox, label)
+);
+
 create table control.operator_link (
     hash bytea primary key,
     expires_at timestamptz not null
@@ -51,7 +65,7 @@ do $$
 declare
     name text;
 begin
-    foreach name in array array['installation', 'sandbox', 'operator_link', 'operator_session'] loop
+    foreach name in array array['installation', 'sandbox', 'snapshot', 'operator_link', 'operator_session'] loop
         execute format('alter table control.%I enable row level security', name);
         execute format('alter table control.%I force row level security', name);
         execute format('create policy system_rows on control.%I to pk_system using (true) with check (true)', name);

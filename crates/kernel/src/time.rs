@@ -146,6 +146,34 @@ pub struct ClockSetting {
     pub frozen_at: Option<Timestamp>,
 }
 
+impl ClockSetting {
+    /// What the clock shows when real time is `real`.
+    pub fn shows(self, real: Timestamp) -> Timestamp {
+        let running = real.micros().saturating_add(self.offset_micros);
+        self.frozen_at.or_else(|| Timestamp::from_micros(running)).unwrap_or(real)
+    }
+
+    /// The same clock put forward to `at`; `None` when that lies behind what it shows. One that stands goes on standing.
+    pub fn put_to(self, at: Timestamp, real: Timestamp) -> Option<Self> {
+        if at < self.shows(real) {
+            return None;
+        }
+        // The offset only grows, also while the clock stands, so that it never runs on from an earlier moment.
+        let offset_micros = self.offset_micros.max(at.micros().saturating_sub(real.micros()));
+        Some(Self { offset_micros, frozen_at: self.frozen_at.map(|_| at) })
+    }
+
+    /// The same clock, standing at what it shows.
+    pub fn frozen(self, real: Timestamp) -> Self {
+        Self { frozen_at: Some(self.shows(real)), ..self }
+    }
+
+    /// The same clock, running again: it jumps forward over the time it stood.
+    pub fn running(self) -> Self {
+        Self { frozen_at: None, ..self }
+    }
+}
+
 impl Clock {
     /// A clock that shows real time.
     pub fn real() -> Self {
@@ -195,6 +223,23 @@ mod tests {
         let at: Timestamp = serde_json::from_str("\"2026-03-01T12:00:00.123456+02:00\"").unwrap();
         assert_eq!(at.to_string(), "2026-03-01T10:00:00.123Z");
         assert_eq!(at.micros() % 1_000_000, 123_456);
+    }
+
+    #[test]
+    fn a_clock_goes_forward_only_whatever_is_done_to_it() {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000).unwrap();
+        let clock = ClockSetting { offset_micros: 0, frozen_at: None };
+        let ahead = clock.put_to(at(500), at(100)).unwrap();
+        assert_eq!((ahead.shows(at(100)), ahead.shows(at(150))), (at(500), at(550)));
+        assert_eq!(ahead.put_to(at(540), at(150)), None);
+        let stands = ahead.frozen(at(150));
+        assert_eq!((stands.shows(at(150)), stands.shows(at(900))), (at(550), at(550)));
+        let moved = stands.put_to(at(2_000), at(160)).unwrap();
+        assert_eq!((moved.shows(at(160)), moved.shows(at(170))), (at(2_000), at(2_000)));
+        assert!(moved.running().shows(at(170)) >= at(2_000));
+        // Put forward by less than it stood for: the offset stays.
+        let little = stands.put_to(at(551), at(900)).unwrap();
+        assert_eq!(little.running().shows(at(900)), at(1_300));
     }
 
     #[test]

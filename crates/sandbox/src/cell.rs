@@ -18,13 +18,13 @@ use fabric::{
     dialler::Dialler,
     jobs::{Jobs, JobsOptions},
     log::{Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions},
-    postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
+    postgres::{Database, DatabaseOptions, Login, Logins, Reason, Schemas},
     sql,
 };
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{
-    Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
+    Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
 };
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
@@ -34,7 +34,7 @@ use ports::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{control::SandboxRow, parts::Parts};
+use crate::{clocks, control::SandboxRow, parts::Parts};
 
 /// One sandbox, running.
 pub struct Cell {
@@ -91,12 +91,6 @@ pub(crate) struct CellDeps<'a> {
 /// Connections of each role that one sandbox may have at once.
 const POOL: usize = 8;
 
-#[derive(FromRow)]
-struct ClockRow {
-    offset_micros: i64,
-    frozen_at: Option<Timestamp>,
-}
-
 impl Cell {
     /// Wires the services and starts their tasks. The database must have today's schema.
     pub(crate) async fn open(deps: CellDeps<'_>) -> Result<Arc<Self>> {
@@ -112,12 +106,7 @@ impl Cell {
         });
         let clock = Clock::real();
         let cx = Ctx::system(name.clone(), clock.clone(), "sandbox");
-        let setting: ClockRow = db
-            .system(&cx, Reason::Sandbox)
-            .query(sql!("select offset_micros, frozen_at from kernel.clock"))
-            .one()
-            .await?;
-        clock.adjust(ClockSetting { offset_micros: setting.offset_micros, frozen_at: setting.frozen_at });
+        clock.adjust(clocks::setting(&db.system(&cx, Reason::Sandbox)).await?);
 
         let iam_link = IamLink::unbound("iam", LinkOptions::default());
         let modules_link = ModulesLink::unbound("module-registry", LinkOptions::default());

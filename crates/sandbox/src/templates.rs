@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use fabric::postgres::{Login, Logins, Migrations, embedded::pack_data, template_database};
+use fabric::postgres::{
+    Login, Logins, Migrations, Purpose, after_clone, embedded::pack_data, template_database,
+};
 use kernel::{SandboxName, config::Config};
 use uuid::Uuid;
 
@@ -17,6 +19,7 @@ use crate::{
     error::OpenError,
     estate::{Estate, EstateOptions},
     seed::Seed,
+    snapshots::SNAPSHOT,
 };
 
 /// The schema that templates have.
@@ -94,8 +97,9 @@ impl Estate {
     /// schema, what was half built or stepped aside. It is dropped only when this version is known to fit the data.
     pub(crate) async fn adopt_spares(&self) -> Result<Vec<String>, OpenError> {
         let current = [self.template_of(&self.default_template())?, self.template_of("empty")?];
-        let mut stale = Vec::new();
-        for name in self.cluster().databases("pk__").await? {
+        let databases = self.cluster().databases("pk__").await?;
+        let mut stale = self.clear_half_snapshots(&databases).await?;
+        for name in databases.into_iter().filter(|name| !name.starts_with(SNAPSHOT)) {
             if let Some(of) = current.iter().find(|template| name.starts_with(&spare_prefix(template))) {
                 self.spares.put(of, name);
             } else if !current.contains(&name) && self.is_stale(&name) {
@@ -133,7 +137,7 @@ impl Estate {
             cell.close().await;
             planted?;
         }
-        self.clear_secrets(&logins, &building).await?;
+        self.clear_secrets(&logins, &building, Purpose::OwnSandbox).await?;
         self.cluster().end_sessions(&building).await?;
         self.cluster().shut_out(&logins, &building).await?;
         self.cluster().rename_database(&building, template).await?;
@@ -142,9 +146,14 @@ impl Estate {
     }
 
     /// Empties what a copy must not inherit.
-    pub(crate) async fn clear_secrets(&self, logins: &Logins, database: &str) -> Result<(), OpenError> {
+    pub(crate) async fn clear_secrets(
+        &self,
+        logins: &Logins,
+        database: &str,
+        purpose: Purpose,
+    ) -> Result<(), OpenError> {
         let owner = logins.options(self.cluster(), Login::Owner, database);
-        fabric::postgres::after_clone(&owner).await?;
+        after_clone(&owner, purpose).await?;
         Ok(())
     }
 

@@ -5,17 +5,18 @@ use std::{
     time::Duration,
 };
 
-use fabric::postgres::Logins;
+use fabric::postgres::{Logins, Purpose};
 use kernel::{Ctx, Error, FieldCode, Result, SandboxName, Slug, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    control::{SandboxRow, SandboxState},
+    control::{SandboxRow, SandboxState, SnapshotRow},
     error::OpenError,
     estate::Estate,
     seed::Seed,
+    snapshots::{SNAPSHOT, snapshot_database},
 };
 
 /// A sandbox to be made.
@@ -24,7 +25,7 @@ use crate::{
 pub struct Create {
     /// A DNS label of up to 40 characters.
     pub name: String,
-    /// `demo` (unless said) or `empty`.
+    /// `demo` (unless said), `empty`, or a snapshot: `sandbox@label`.
     pub template: Option<String>,
     /// When it deletes itself, from now, in seconds.
     #[schemars(range(min = 1))]
@@ -108,12 +109,15 @@ impl Estate {
     ) -> Result<SandboxOut> {
         self.with_databases("holds the one sandbox of its database")?;
         let expires_at = end_of_life(expires_in)?;
+        if let Some(snapshot) = self.snapshot_named(template).await? {
+            return self.create_from(cx, name, snapshot, expires_at).await;
+        }
         let known = template == "demo" || template == "empty" || template == self.default_template();
         if !known {
             return Err(Error::field(
                 "/template",
                 FieldCode::NotAllowed,
-                format!("there is no template \u{201c}{template}\u{201d}; use demo or empty"),
+                format!("there is no template \u{201c}{template}\u{201d}; use demo, empty or a snapshot as \u{201c}sandbox@label\u{201d}"),
             ));
         }
         let row = SandboxRow {
@@ -129,7 +133,41 @@ impl Estate {
         .await
     }
 
-    /// Copies a sandbox as it is now, without its secrets, sessions and queued outward work.
+    /// Makes a sandbox of its own from a snapshot of another.
+    async fn create_from(
+        self: &Arc<Self>,
+        cx: &Ctx,
+        name: &SandboxName,
+        snapshot: SnapshotRow,
+        expires_at: Option<Timestamp>,
+    ) -> Result<SandboxOut> {
+        let template = format!("{}@{}", snapshot.sandbox, snapshot.label);
+        let row = SandboxRow {
+            source: Some(snapshot.sandbox),
+            expires_at,
+            ..SandboxRow::new(name.as_str(), &template, &snapshot.schema_fingerprint)
+        };
+        self.make(cx, row, async |row, name| {
+            self.copy_snapshot(snapshot.id, row, name).await
+        })
+        .await
+    }
+
+    /// Makes the database of a sandbox as a copy of a snapshot, without its secrets.
+    async fn copy_snapshot(
+        &self,
+        snapshot: Uuid,
+        row: &SandboxRow,
+        name: &SandboxName,
+    ) -> Result<(), OpenError> {
+        self.cluster().create_database(&name.database(), Some(&snapshot_database(snapshot))).await?;
+        self.let_in(row, name).await?;
+        let logins = Logins::new(name, self.sandbox_key(row));
+        self.clear_secrets(&logins, &name.database(), Purpose::OwnSandbox).await
+    }
+
+    /// Copies a sandbox as it is now, without its secrets, sessions and queued outward work; with its API keys, if those
+    /// are to be kept.
     ///
     /// # Errors
     /// `already-exists`, `not-found`, or what the server says; nothing remains then and the source is as it was.
@@ -139,8 +177,10 @@ impl Estate {
         source: &SandboxName,
         name: &SandboxName,
         expires_in: Option<u64>,
+        keep_keys: bool,
     ) -> Result<SandboxOut> {
         self.with_databases("holds the one sandbox of its database")?;
+        let purpose = if keep_keys { Purpose::OwnSandboxWithKeys } else { Purpose::OwnSandbox };
         let expires_at = end_of_life(expires_in)?;
         let from = self.control.find(source).await?;
         let mut blob_prefixes = vec![from.id.to_string()];
@@ -158,7 +198,8 @@ impl Estate {
             self.cluster().create_database(&name.database(), Some(&source.database())).await?;
             drop(turn);
             self.let_in(row, name).await?;
-            self.clear_secrets(&Logins::new(name, self.sandbox_key(row)), &name.database()).await
+            let logins = Logins::new(name, self.sandbox_key(row));
+            self.clear_secrets(&logins, &name.database(), purpose).await
         })
         .await
     }
@@ -201,7 +242,14 @@ impl Estate {
         let _turn = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
         let row = self.control.find(name).await?;
-        let template = self.ensure_template(&row.template).await.map_err(internal)?;
+        let snapshot = self.snapshot_named(&row.template).await.map_err(origin_gone)?;
+        let (template, schema) = match &snapshot {
+            Some(snapshot) => (snapshot_database(snapshot.id), snapshot.schema_fingerprint.clone()),
+            None => (
+                self.ensure_template(&row.template).await.map_err(internal)?,
+                self.templates.fingerprint().to_owned(),
+            ),
+        };
         let turn = self.turn(name).await?;
         // What a killed process leaves in this state is reset again by the next.
         self.control.set_state(name.as_str(), SandboxState::Changing, None).await?;
@@ -214,7 +262,7 @@ impl Estate {
             return Err(internal(error));
         }
         self.control.next_generation(name.as_str(), row.id).await?;
-        self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
+        self.control.set_schema(name.as_str(), &schema).await?;
         self.drop_later(aside);
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await
@@ -242,6 +290,10 @@ impl Estate {
             return Err(error);
         }
         self.let_in(row, name).await?;
+        if template.starts_with(SNAPSHOT) {
+            let logins = Logins::new(name, self.sandbox_key(row));
+            self.clear_secrets(&logins, &database, Purpose::OwnSandbox).await?;
+        }
         self.close_demo(row, name).await
     }
 
@@ -301,6 +353,9 @@ impl Estate {
     pub(crate) async fn raze(&self, row: &SandboxRow) -> Result<(), OpenError> {
         let Ok(name) = row.name.parse::<SandboxName>() else { return Ok(()) };
         self.cluster().drop_database(&name.database()).await?;
+        for snapshot in self.control.snapshots(Some(&row.name)).await? {
+            self.cluster().drop_database(&snapshot_database(snapshot.id)).await?;
+        }
         self.cluster().drop_logins(&Logins::new(&name, self.sandbox_key(row))).await?;
         self.control.remove(&row.name).await?;
         Ok(())
@@ -329,7 +384,18 @@ fn end_of_life(expires_in: Option<u64>) -> Result<Option<Timestamp>> {
     Ok(Some(Timestamp::real().plus(Duration::from_secs(seconds))))
 }
 
-fn internal(error: OpenError) -> Error {
+/// A reset goes back to what a sandbox was made from, and that is no more.
+fn origin_gone(error: Error) -> Error {
+    match error.slug() {
+        Slug::ValidationError => Error::new(
+            Slug::InvalidState,
+            "The snapshot that this sandbox was made from is gone, so there is nothing to go back to.",
+        ),
+        _ => error,
+    }
+}
+
+pub(crate) fn internal(error: OpenError) -> Error {
     match error {
         OpenError::Kernel(error) => error,
         other => Error::internal(other),

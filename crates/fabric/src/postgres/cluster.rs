@@ -154,6 +154,16 @@ impl Cluster {
         self.run(&format!("alter database {} rename to {}", quoted(from), quoted(to))).await
     }
 
+    /// Puts one database in the place of another, which steps `aside`: both renames happen, or none.
+    ///
+    /// # Errors
+    /// What the server says; sessions on either are one reason.
+    pub async fn replace_database(&self, name: &str, by: &str, aside: &str) -> Result<(), ClusterError> {
+        let (name, by, aside) = (quoted(name), quoted(by), quoted(aside));
+        // Sent at once, so one transaction.
+        self.run(&format!("alter database {name} rename to {aside}; alter database {by} rename to {name}")).await
+    }
+
     /// Ends every session on a database, so that it can be copied.
     ///
     /// # Errors

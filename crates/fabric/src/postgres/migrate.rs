@@ -181,14 +181,45 @@ impl Migrations {
     }
 }
 
+/// What a clone of a sandbox's database is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A sandbox of its own, which answers to none of its source's credentials but passwords.
+    OwnSandbox,
+    /// The same, but for API keys, which work in it, too.
+    OwnSandboxWithKeys,
+    /// To take the place of the sandbox it was cloned from, which keeps its keys and has every sign-in ended.
+    Restore,
+}
+
 /// Empties, in a copy, what it must not inherit: sessions, keys, leases, queued outward work (the tables and statements
 /// that migrations noted in `kernel.not_cloned`).
 ///
 /// # Errors
 /// What the server says.
-pub async fn after_clone(owner: &PgConnectOptions) -> Result<(), MigrationError> {
+pub async fn after_clone(owner: &PgConnectOptions, purpose: Purpose) -> Result<(), MigrationError> {
+    let purposes: &[&str] = match purpose {
+        Purpose::OwnSandbox => &[],
+        Purpose::OwnSandboxWithKeys => &["keys"],
+        Purpose::Restore => &["restore"],
+    };
     let mut connection = single(owner).await?;
-    sqlx::raw_sql("select kernel.after_clone()").execute(&mut connection).await?;
+    sqlx::query("select kernel.after_clone($1)").bind(purposes).execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
+/// Brings over from a sandbox's database to the one that takes its place what going back must not take back: revoked
+/// keys stay revoked.
+///
+/// # Errors
+/// What the server says.
+pub async fn carry_over(from: &PgConnectOptions, to: &PgConnectOptions) -> Result<(), MigrationError> {
+    let mut present = single(from).await?;
+    let (gathered,): (serde_json::Value,) =
+        sqlx::query_as("select kernel.gather_carried()").fetch_one(&mut present).await?;
+    present.close().await?;
+    let mut connection = single(to).await?;
+    sqlx::query("select kernel.apply_carried($1)").bind(gathered).execute(&mut connection).await?;
     Ok(connection.close().await?)
 }
 

@@ -5,7 +5,8 @@ use std::{borrow::Cow, collections::BTreeMap, fs};
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cell::Cell;
@@ -67,7 +68,8 @@ struct Records {
 }
 
 /// What was planted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct SeedReport {
     /// Tenants named.
     pub tenants: usize,
@@ -136,7 +138,7 @@ impl Seed {
         text_of(template)?.map(|text| Self::parse(name, &text)).transpose()
     }
 
-    fn parse(path: &str, text: &str) -> Result<Self, SeedError> {
+    pub(crate) fn parse(path: &str, text: &str) -> Result<Self, SeedError> {
         serde_yaml_ng::from_str(text).map_err(|source| SeedError::Form { path: path.to_owned(), source })
     }
 

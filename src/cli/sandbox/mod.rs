@@ -1,6 +1,9 @@
 //! `sandbox …`: kernels of their own inside the running one.
 
-use std::time::Duration;
+mod points;
+mod time;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::Subcommand;
 use http::Method;
@@ -19,6 +22,9 @@ use crate::settings;
 Examples:
   platform-kernel sandbox create acme
   platform-kernel sandbox fork acme acme-try --expires-in 2h
+  platform-kernel sandbox snapshot acme before-the-demo
+  platform-kernel sandbox clock acme advance 38d
+  platform-kernel sandbox restore acme before-the-demo
   platform-kernel sandbox reset acme
   platform-kernel sandbox delete acme-try")]
 pub enum Verb {
@@ -26,7 +32,7 @@ pub enum Verb {
     Create {
         /// Its name: a DNS label of up to 40 characters.
         name: SandboxName,
-        /// What is in it: demo or empty.
+        /// What is in it: demo, empty or a snapshot (acme@before-the-demo).
         #[arg(long, default_value = "demo")]
         template: String,
         /// It deletes itself after this time: 30m, 2h, 7d.
@@ -64,9 +70,63 @@ pub enum Verb {
         source: SandboxName,
         /// The copy's name.
         name: SandboxName,
+        /// API keys work in the copy, too; else they are disabled there.
+        #[arg(long)]
+        keep_keys: bool,
         /// It deletes itself after this time: 30m, 2h, 7d.
         #[arg(long, value_parser = span::parse)]
         expires_in: Option<Duration>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Plant a seed: tenants, users, modules, records; what is there already stays.
+    Seed {
+        /// The sandbox.
+        name: SandboxName,
+        /// A YAML file, or `demo`.
+        seed: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a snapshot: data, clock and places in the log.
+    Snapshot {
+        /// The sandbox.
+        name: SandboxName,
+        /// The snapshot's label; the moment unless given.
+        label: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the snapshots of a sandbox, or throw one away.
+    Snapshots {
+        /// The sandbox.
+        name: SandboxName,
+        /// Throw this one away.
+        #[arg(long, value_name = "LABEL")]
+        delete: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Go back to a snapshot; everybody signs in anew.
+    Restore {
+        /// The sandbox.
+        name: SandboxName,
+        /// The snapshot's label.
+        label: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a sandbox's clock, put it forward, stop it or let it run.
+    Clock {
+        /// The sandbox.
+        name: SandboxName,
+        #[command(subcommand)]
+        change: Option<time::Change>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -136,14 +196,22 @@ pub async fn run(verb: Verb, call: Call) -> Result<(), Failure> {
                 format!("{name} is back to its template {}", text(sandbox, "template"))
             })
         }
-        Verb::Fork { source, name, expires_in, json } => {
-            let mut body = json!({ "name": name });
+        Verb::Fork { source, name, keep_keys, expires_in, json } => {
+            let mut body = json!({ "name": name, "keepKeys": keep_keys });
             add_expiry(&mut body, expires_in);
             let made = kernel.ask(Method::POST, &path(&source, "/fork"), Some(&body), None).await?;
             told(&made, json, |sandbox| {
                 format!("{name} is a copy of {source}, ready at {}", text(sandbox, "url"))
             })
         }
+        Verb::Seed { name, seed, json } => points::seed(&kernel, &name, &seed, json).await,
+        Verb::Snapshot { name, label, json } => points::take(&kernel, &name, label, json).await,
+        Verb::Snapshots { name, delete, json } => match delete {
+            Some(label) => points::delete(&kernel, &name, &label).await,
+            None => points::list(&kernel, &name, json).await,
+        },
+        Verb::Restore { name, label, json } => points::restore(&kernel, &name, &label, json).await,
+        Verb::Clock { name, change, json } => time::clock(&kernel, &name, change, json).await,
         Verb::Delete { name } => {
             kernel.ask(Method::DELETE, &path(&name, ""), None, None).await?;
             output::line(format!("{name} is gone"))
@@ -191,8 +259,7 @@ async fn list(kernel: &Kernel, json: bool) -> Result<(), Failure> {
         sandboxes.extend(page["data"].as_array().cloned().unwrap_or_default());
         match page["meta"]["cursor"].as_str() {
             Some(cursor) if page["meta"]["hasMore"] == true => {
-                let escaped: String = cursor.bytes().map(escaped).collect();
-                after = format!("&cursor={escaped}");
+                after = format!("&cursor={}", escape(cursor));
             }
             _ => break,
         }
@@ -203,7 +270,12 @@ async fn list(kernel: &Kernel, json: bool) -> Result<(), Failure> {
     output::print(&table(&sandboxes, Timestamp::real()).text())
 }
 
-/// A byte of a query's value (RFC 3986, 2.3).
+/// A text as part of an address.
+fn escape(text: &str) -> String {
+    text.bytes().map(escaped).collect()
+}
+
+/// A byte of it (RFC 3986, 2.3).
 fn escaped(byte: u8) -> String {
     match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
@@ -281,6 +353,6 @@ mod tests {
 
     #[test]
     fn a_cursor_is_escaped() {
-        assert_eq!("a+/=".bytes().map(escaped).collect::<String>(), "a%2B%2F%3D");
+        assert_eq!(escape("a+/="), "a%2B%2F%3D");
     }
 }
