@@ -2,16 +2,19 @@
 # YES=1 answers the questions; ARGS="…" goes to the program or to cargo test.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build payload setup test lint bench soak notices clean
+.PHONY: help run build release payload setup test lint bench soak container-test notices clean
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Build all and start it, with demo data, on http://localhost:8080
 	@exec dist/platform-kernel $(ARGS)
 
 build: ## One file that holds everything: dist/platform-kernel
 	@tools/build.sh
+
+release: ## The same as one static file for any Linux: dist/static/platform-kernel
+	@tools/build.sh --static
 
 payload: setup ## The PostgreSQL that the binary carries
 	@tools/with-python.sh tools/pack-postgres.sh
@@ -32,6 +35,9 @@ bench: build ## Each claim of speed, measured beside something real
 
 soak: setup ## The tests of faults, many times over
 	@KILLS=$${KILLS:-20} SUITES="faults" tools/test.sh --nocapture
+
+container-test: release ## The image FROM scratch, run for real by a Docker engine
+	@tools/container-test.sh
 
 notices: ## Write the list of crates in NOTICES.md anew
 	@python3 tools/notices.py

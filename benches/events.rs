@@ -156,8 +156,13 @@ async fn main() {
     listening.await.unwrap();
 
     let plain = plain(kernel.sql("default", Login::Owner).await).await;
-    println!("batches of {BATCH}, {WRITERS} writers: {written:.0}/s published, {through:.0}/s published and heard");
-    println!("plain table, one writer and reader: {plain:.0} rows/s   events heard to plain rows {:.2}", through / plain);
+    println!(
+        "batches of {BATCH}, {WRITERS} writers: {written:.0}/s published, {through:.0}/s published and heard"
+    );
+    println!(
+        "plain table, one writer and reader: {plain:.0} rows/s   events heard to plain rows {:.2}",
+        through / plain
+    );
     drop(cell);
     kernel.close().await;
 }

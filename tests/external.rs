@@ -206,10 +206,11 @@ async fn one_given_database_is_the_one_sandbox() {
     let told = String::from_utf8_lossy(&registered.stderr);
     assert!(!registered.status.success() && told.contains("DATABASE_OWNER_URL"), "{told}");
     drop(kernel);
-    let made: Vec<(String,)> = sqlx::query_as("select datname::text from pg_database where datname like 'pk\\_%'")
-        .fetch_all(&mut server.connect().await)
-        .await
-        .unwrap();
+    let made: Vec<(String,)> =
+        sqlx::query_as("select datname::text from pg_database where datname like 'pk\\_%'")
+            .fetch_all(&mut server.connect().await)
+            .await
+            .unwrap();
     assert!(made.is_empty(), "{made:?}");
 }
 
@@ -217,7 +218,8 @@ async fn one_given_database_is_the_one_sandbox() {
 fn copy_module_as(from: &std::path::Path, to: &std::path::Path, slug: &str) {
     std::fs::create_dir_all(to.join("migrations")).unwrap();
     let manifest = std::fs::read_to_string(from.join("module.manifest.json")).unwrap();
-    let manifest = manifest.replace("@example/crm", &format!("@example/{slug}")).replace("crm.", &format!("{slug}."));
+    let manifest =
+        manifest.replace("@example/crm", &format!("@example/{slug}")).replace("crm.", &format!("{slug}."));
     std::fs::write(to.join("module.manifest.json"), manifest).unwrap();
     for entry in std::fs::read_dir(from.join("migrations")).unwrap() {
         let path = entry.unwrap().path();

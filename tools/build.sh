@@ -1,30 +1,58 @@
 #!/usr/bin/env bash
 # Builds the one file: the program, with its PostgreSQL and the prepared data folder at its end.
 #
-#   tools/build.sh          writes dist/platform-kernel
+#   tools/build.sh            dist/platform-kernel, for machines like this one
+#   tools/build.sh --static   dist/static/platform-kernel, stripped and without a library: for any Linux on x86_64
 set -euo pipefail
 cd "$(dirname "$0")/.."
+
+static=no
+case "${1:-}" in
+  "") ;;
+  --static) static=yes ;;
+  *) sed -n '2,5p' "$0" >&2; exit 2 ;;
+esac
 tools/setup.sh
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
 payload="$cache/payload"
-built="${CARGO_TARGET_DIR:-target}/release/platform-kernel"
+target="${CARGO_TARGET_DIR:-target}"
 say() { printf 'build: %s\n' "$*" >&2; }
 
 tools/with-python.sh tools/pack-postgres.sh "$payload"
-say "compiling (the first time takes some minutes)"
-cargo build --release --locked --bin platform-kernel
+if [ "$static" = yes ]; then
+  tools/static-libs.sh
+  out=dist/static
+  # With --target the flags reach the program and not what runs during the build.
+  triple=x86_64-unknown-linux-gnu
+  built="$target/$triple/release/platform-kernel"
+  say "compiling as one static file (the first time takes some minutes)"
+  RUSTFLAGS="-C target-feature=+crt-static" PKG_CONFIG_PATH="$cache/static/prefix/lib/pkgconfig" \
+    PKG_CONFIG_ALLOW_CROSS=1 cargo build --release --locked --target "$triple" --bin platform-kernel
+else
+  out=dist
+  built="$target/release/platform-kernel"
+  say "compiling (the first time takes some minutes)"
+  cargo build --release --locked --bin platform-kernel
+fi
 
-mkdir -p dist
-if [ ! -s dist/data.tar.zst ] || [ "$built" -nt dist/data.tar.zst ] || [ "$payload/postgres-17.tar.zst" -nt dist/data.tar.zst ]; then
+mkdir -p "$out"
+data="$out/data.tar.zst"
+if [ ! -s "$data" ] || [ "$built" -nt "$data" ] || [ "$payload/postgres-17.tar.zst" -nt "$data" ]; then
   say "making the templates that a fresh installation starts with"
   # Only the server: an older data folder beside it must not find its way into the new one.
   work="$(mktemp -d "${TMPDIR:-/tmp}/platform-kernel-build.XXXXXX")"
   trap 'rm -rf "$work"' EXIT
   chmod 755 "$work"
   ln -s "$payload/postgres-17.tar.zst" "$work/postgres-17.tar.zst"
-  rm -f dist/data.tar.zst
-  env -i PATH="$PATH" HOME="$HOME" TMPDIR="${TMPDIR:-/tmp}" PLATFORM_KERNEL_PAYLOAD="$work" "$built" __pack-data dist/data.tar.zst >/dev/null
+  rm -f "$data"
+  env -i PATH="$PATH" HOME="$HOME" TMPDIR="${TMPDIR:-/tmp}" PLATFORM_KERNEL_PAYLOAD="$work" "$built" __pack-data "$data" >/dev/null
 fi
-env -i PATH="$PATH" HOME="$HOME" "$built" __append "$payload/postgres-17.tar.zst" dist/platform-kernel --data dist/data.tar.zst >/dev/null
-say "dist/platform-kernel, $(du -h --apparent-size dist/platform-kernel | cut -f1)"
+program="$built"
+if [ "$static" = yes ]; then
+  program="$out/stripped"
+  strip -o "$program" "$built"
+fi
+env -i PATH="$PATH" HOME="$HOME" "$program" __append "$payload/postgres-17.tar.zst" "$out/platform-kernel" --data "$data" >/dev/null
+[ "$program" = "$built" ] || rm -f "$program"
+say "$out/platform-kernel, $(du -h --apparent-size "$out/platform-kernel" | cut -f1)"

@@ -23,9 +23,7 @@ use fabric::{
 };
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
-use kernel::{
-    Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
-};
+use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,

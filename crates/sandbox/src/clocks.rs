@@ -146,9 +146,9 @@ mod tests {
         let real = Timestamp::real();
         let clock = ClockSetting { offset_micros: 3_600_000_000, frozen_at: None };
         let past = changed(clock, ClockIn::Set { to: real }, real).unwrap_err();
-        assert_eq!(past.fields()[0].field, "/to");
+        assert_eq!(past.field_errors()[0].field, "/to");
         let far = changed(clock, ClockIn::Advance { seconds: u64::MAX }, real).unwrap_err();
-        assert_eq!(far.fields()[0].field, "/seconds");
+        assert_eq!(far.field_errors()[0].field, "/seconds");
         let day = changed(clock, ClockIn::Advance { seconds: 86_400 }, real).unwrap();
         assert_eq!(day.offset_micros, 3_600_000_000 + 86_400_000_000);
     }

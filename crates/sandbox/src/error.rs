@@ -33,7 +33,9 @@ pub enum OpenError {
     #[error("{0}")]
     NotYet(String),
     /// An address that does not parse.
-    #[error("{name} can't be read: {why}; an example: postgres://kernel:password@db.example.com:5432/postgres")]
+    #[error(
+        "{name} can't be read: {why}; an example: postgres://kernel:password@db.example.com:5432/postgres"
+    )]
     Address {
         /// The setting.
         name: &'static str,

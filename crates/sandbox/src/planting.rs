@@ -28,7 +28,8 @@ impl SeedIn {
                 Seed::named("demo").map_err(Error::internal)?.ok_or_else(|| Error::not_found("seed"))
             }
             (Some(other), None) => {
-                let message = format!("there is no seed \u{201c}{other}\u{201d}; use demo, or give its text as yaml");
+                let message =
+                    format!("there is no seed \u{201c}{other}\u{201d}; use demo, or give its text as yaml");
                 Err(Error::field("/template", FieldCode::NotAllowed, message))
             }
             (None, Some(text)) => Seed::parse("the seed", text)
@@ -79,7 +80,7 @@ mod tests {
             assert!(bad.is_err());
         }
         let error = read(None, Some("tenants:\n  - { slug: a, nmae: A, kind: client }\n")).unwrap_err();
-        let told = &error.fields()[0];
+        let told = &error.field_errors()[0];
         assert!(told.field == "/yaml" && told.message.contains("line 2"), "{told:?}");
     }
 }

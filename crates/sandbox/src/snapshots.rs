@@ -142,12 +142,7 @@ impl Estate {
     ///
     /// # Errors
     /// `not-found`, or what the server says; the sandbox is as it was then.
-    pub async fn restore(
-        self: &Arc<Self>,
-        cx: &Ctx,
-        name: &SandboxName,
-        label: &str,
-    ) -> Result<SandboxOut> {
+    pub async fn restore(self: &Arc<Self>, cx: &Ctx, name: &SandboxName, label: &str) -> Result<SandboxOut> {
         self.with_databases("can't put another database in place of the given one")?;
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
@@ -157,8 +152,8 @@ impl Estate {
         let database = name.database();
         let (fresh, aside) = (passing("build"), passing("gone"));
         self.close_cell(&turn.slot).await;
-        self.cluster().end_sessions(&database).await?;
         let prepared = async {
+            self.cluster().end_sessions(&database).await?;
             self.cluster().create_database(&fresh, Some(&snapshot_database(snapshot.id))).await?;
             self.cluster().let_in(&logins, &fresh).await?;
             let owner = |database: &str| logins.options(self.cluster(), Login::Owner, database);

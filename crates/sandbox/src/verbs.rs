@@ -117,7 +117,9 @@ impl Estate {
             return Err(Error::field(
                 "/template",
                 FieldCode::NotAllowed,
-                format!("there is no template \u{201c}{template}\u{201d}; use demo, empty or a snapshot as \u{201c}sandbox@label\u{201d}"),
+                format!(
+                    "there is no template \u{201c}{template}\u{201d}; use demo, empty or a snapshot as \u{201c}sandbox@label\u{201d}"
+                ),
             ));
         }
         let row = SandboxRow {
@@ -147,10 +149,7 @@ impl Estate {
             expires_at,
             ..SandboxRow::new(name.as_str(), &template, &snapshot.schema_fingerprint)
         };
-        self.make(cx, row, async |row, name| {
-            self.copy_snapshot(snapshot.id, row, name).await
-        })
-        .await
+        self.make(cx, row, async |row, name| self.copy_snapshot(snapshot.id, row, name).await).await
     }
 
     /// Makes the database of a sandbox as a copy of a snapshot, without its secrets.
@@ -329,7 +328,11 @@ impl Estate {
     }
 
     /// Off loopback, the demo's users get a password that is not published.
-    pub(crate) async fn close_demo(self: &Arc<Self>, row: &SandboxRow, name: &SandboxName) -> Result<(), OpenError> {
+    pub(crate) async fn close_demo(
+        self: &Arc<Self>,
+        row: &SandboxRow,
+        name: &SandboxName,
+    ) -> Result<(), OpenError> {
         let listen = &self.options.config.listen.host;
         if row.template != "demo" || listen.is_loopback() || self.options.config.demo_on_network {
             return Ok(());

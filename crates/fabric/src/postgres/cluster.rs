@@ -161,7 +161,8 @@ impl Cluster {
     pub async fn replace_database(&self, name: &str, by: &str, aside: &str) -> Result<(), ClusterError> {
         let (name, by, aside) = (quoted(name), quoted(by), quoted(aside));
         // Sent at once, so one transaction.
-        self.run(&format!("alter database {name} rename to {aside}; alter database {by} rename to {name}")).await
+        self.run(&format!("alter database {name} rename to {aside}; alter database {by} rename to {name}"))
+            .await
     }
 
     /// Ends every session on a database, so that it can be copied.
@@ -268,7 +269,8 @@ impl Cluster {
         if let Some(given) = &self.given {
             given.check_roles_can_be_made().await?;
         }
-        let database = if self.is_single() { self.admin.get_database().unwrap_or(database) } else { database };
+        let database =
+            if self.is_single() { self.admin.get_database().unwrap_or(database) } else { database };
         let group = format!("pk_mod_{slug}");
         let name = format!("pk__migrate.{:016x}", rand::random::<u64>());
         let password: [u8; 32] = rand::random();

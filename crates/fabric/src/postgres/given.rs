@@ -128,9 +128,7 @@ impl Owner {
         let name = quoted(&user.name);
         wanted.extend(user.missing.iter().map(|group| format!("grant {group} to {name}")));
         for statement in wanted {
-            if let Err(error) =
-                sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await
-            {
+            if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await {
                 tracing::debug!(%error, "the owner may not grant this");
                 return Err(ClusterError::NotPrepared(setup_sql(&user.name)));
             }

@@ -3,7 +3,8 @@
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::{
-    cluster::{Cluster, ClusterError},
+    cluster::Cluster,
+    cluster_error::ClusterError,
     logins::{Login, Logins},
     pool::single,
 };

@@ -1,9 +1,7 @@
 //! Points to go back to.
 
 use kernel::Slug;
-use ports::http::{
-    Access, Body, Created, Cx, NoContent, One, Operation, Page, Path, Result, Routes, State,
-};
+use ports::http::{Access, Body, Created, Cx, NoContent, One, Operation, Page, Path, Result, Routes, State};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -78,10 +76,7 @@ async fn list(State(held): State<Held>, Path(text): Path<String>) -> Result<Page
     Ok(Page::whole(estate(&held)?.snapshots(&addressed(&text)?).await?))
 }
 
-async fn delete(
-    State(held): State<Held>,
-    Path((text, label)): Path<(String, String)>,
-) -> Result<NoContent> {
+async fn delete(State(held): State<Held>, Path((text, label)): Path<(String, String)>) -> Result<NoContent> {
     let (estate, name) = (estate(&held)?, addressed(&text)?);
     whole(async move { estate.delete_snapshot(&name, &label).await }).await?;
     Ok(NoContent)
