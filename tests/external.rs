@@ -8,81 +8,8 @@
     reason = "a test: what fails here fails the test"
 )]
 
-use fabric::postgres::embedded::{Durability, EmbeddedOptions, EmbeddedPostgres};
 use serde_json::json;
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use testkit::{DEMO_OWNER, DEMO_PASSWORD, Launch, data_folder};
-
-struct Server {
-    postgres: EmbeddedPostgres,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let folder = data_folder();
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let postgres = EmbeddedPostgres::start(EmbeddedOptions {
-            data_dir: folder.path().join("server"),
-            durability: Durability::Hybrid,
-            tcp_port: Some(port),
-            max_connections: 100,
-        })
-        .await
-        .unwrap();
-        let server = Self { postgres, port, _folder: folder };
-        server.forget_the_kernel().await;
-        server
-    }
-
-    /// A packed data folder brings templates and roles; a server of somebody's own has none.
-    async fn forget_the_kernel(&self) {
-        let mut connection = self.connect().await;
-        let clear: Vec<(String,)> = sqlx::query_as(
-            "select format('drop database %I', datname) from pg_database where datname like 'pk\\_%'
-             union all select format('drop role %I', rolname) from pg_roles where rolname like 'pk\\_%'
-             order by 1",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-        for (statement,) in clear {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
-        }
-    }
-
-    async fn connect(&self) -> PgConnection {
-        self.connect_to("postgres").await
-    }
-
-    async fn connect_to(&self, database: &str) -> PgConnection {
-        let at = self.postgres.connection();
-        let options = PgConnectOptions::new_without_pgpass()
-            .socket(&at.socket_dir)
-            .port(at.port)
-            .username(&at.user)
-            .password(&at.password)
-            .database(database);
-        PgConnection::connect_with(&options).await.unwrap()
-    }
-
-    async fn sql(&self, text: &'static str) {
-        self.sql_in("postgres", text).await;
-    }
-
-    async fn sql_in(&self, database: &str, text: &'static str) {
-        let mut connection = self.connect_to(database).await;
-        sqlx::raw_sql(text).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-    }
-
-    fn url(&self, user: &str) -> String {
-        format!("postgres://{user}:secret@127.0.0.1:{}/postgres", self.port)
-    }
-}
+use testkit::{DEMO_OWNER, DEMO_PASSWORD, Launch, Postgres, data_folder};
 
 fn refused(url: &str) -> String {
     refused_with(&[("DATABASE_URL", url)])
@@ -102,14 +29,14 @@ fn refused_with(settings: &[(&str, &str)]) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_postgres_of_ones_own_serves_as_well() {
-    let server = Server::start().await;
-    server.sql("create role kernel_admin login createdb createrole password 'secret'").await;
-    server.sql("create role nobody_much login password 'secret'").await;
+    let server = Postgres::bare().await;
+    server.run("postgres", "create role kernel_admin login createdb createrole password 'secret'").await;
+    server.run("postgres", "create role nobody_much login password 'secret'").await;
 
-    let said = refused(&server.url("nobody_much"));
+    let said = refused(&server.url("nobody_much", "postgres"));
     assert!(said.contains("CREATEDB") && said.contains("KERNEL_SANDBOX_MODE"), "{said}");
 
-    let url = server.url("kernel_admin");
+    let url = server.url("kernel_admin", "postgres");
     let kernel = Launch::default().with("DATABASE_URL", &url).start(env!("CARGO_BIN_EXE_platform-kernel"));
     let (stranger, operator) = (kernel.api(), kernel.operator());
     let demo = stranger.sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
@@ -133,22 +60,22 @@ async fn a_postgres_of_ones_own_serves_as_well() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_somebody_else_is_left_alone() {
-    let server = Server::start().await;
-    server.sql("create role kernel_admin login createdb createrole password 'secret'").await;
-    server.sql("create database pk_control").await;
-    let said = refused(&server.url("kernel_admin"));
+    let server = Postgres::bare().await;
+    server.run("postgres", "create role kernel_admin login createdb createrole password 'secret'").await;
+    server.run("postgres", "create database pk_control").await;
+    let said = refused(&server.url("kernel_admin", "postgres"));
     assert!(said.contains("pk_control") && said.contains("not ours"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_given_database_is_the_one_sandbox() {
-    let server = Server::start().await;
-    server.sql("create role keeper login createrole password 'secret'").await;
-    server.sql("create role plain login password 'secret'").await;
-    server.sql("create role mighty login bypassrls password 'secret'").await;
-    server.sql("create database shop owner keeper").await;
-    server.sql("create database others owner keeper").await;
-    let shop = |user: &str| server.url(user).replace("/postgres", "/shop");
+    let server = Postgres::bare().await;
+    server.run("postgres", "create role keeper login createrole password 'secret'").await;
+    server.run("postgres", "create role plain login password 'secret'").await;
+    server.run("postgres", "create role mighty login bypassrls password 'secret'").await;
+    server.run("postgres", "create database shop owner keeper").await;
+    server.run("postgres", "create database others owner keeper").await;
+    let shop = |user: &str| server.url(user, "shop");
     let single = |url: &str, owner: Option<&str>| {
         let launch = Launch::default().with("KERNEL_SANDBOX_MODE", "single").with("DATABASE_URL", url);
         owner.map_or(launch.clone(), |owner| launch.with("DATABASE_OWNER_URL", owner))
@@ -167,8 +94,8 @@ async fn one_given_database_is_the_one_sandbox() {
     let said = refused(&shop("keeper"), Some(&shop("keeper")));
     assert!(said.contains("keeper") && said.contains("DATABASE_OWNER_URL"), "{said}");
     // A database with tables of somebody else is left alone.
-    let others = |user: &str| server.url(user).replace("/postgres", "/others");
-    server.sql_in("others", "create table public.orders (id int)").await;
+    let others = |user: &str| server.url(user, "others");
+    server.run("others", "create table public.orders (id int)").await;
     let said = refused(&others("plain"), Some(&others("keeper")));
     assert!(said.contains("public.orders") && said.contains("KERNEL_ADOPT_DATABASE"), "{said}");
 
@@ -208,7 +135,7 @@ async fn one_given_database_is_the_one_sandbox() {
     drop(kernel);
     let made: Vec<(String,)> =
         sqlx::query_as("select datname::text from pg_database where datname like 'pk\\_%'")
-            .fetch_all(&mut server.connect().await)
+            .fetch_all(&mut server.connect("postgres").await)
             .await
             .unwrap();
     assert!(made.is_empty(), "{made:?}");
