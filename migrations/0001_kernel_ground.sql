@@ -80,7 +80,7 @@ end
 $$;
 
 -- What going back to a snapshot must not take back: a key that was revoked since stays revoked. `gather` is a query that
--- answers one jsonb in the sandbox as it is, `apply` a statement that takes it as $1 in the one that takes its place.
+-- answers one jsonb (or null) in the sandbox as it is, `apply` a statement that takes it as $1 in the one that takes its place.
 create table kernel.carried (
     target regclass primary key,
     gather text not null,
@@ -109,7 +109,8 @@ as $$
 declare
     entry record;
 begin
-    for entry in select c.target, c.apply from kernel.carried c where gathered ? c.target::text loop
+    for entry in select c.target, c.apply from kernel.carried c
+                 where jsonb_typeof(gathered -> c.target::text) <> 'null' loop
         execute entry.apply using gathered -> entry.target::text;
     end loop;
 end

@@ -8,18 +8,19 @@ use testkit::{Api, Kernel};
 use crate::{empty, make, show};
 
 async fn marks(tenant: &Api) -> BTreeSet<String> {
-    let listed = tenant.get("/api/v1/events/schemas").await.expect(200);
-    listed.data().iter().map(|schema| schema["type"].as_str().unwrap().to_owned()).collect()
+    let listed = tenant.get("/api/v1/roles").await.expect(200);
+    let own = listed.data().iter().filter(|role| role["kind"] == "custom");
+    own.map(|role| role["name"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Leaves something in the tenant that can be told apart.
-async fn mark(tenant: &Api, kind: &str) {
-    let body = json!({ "type": kind, "version": "1.0.0", "schema": { "type": "object" } });
-    tenant.post("/api/v1/events/schemas", body).await.expect(201);
+async fn mark(tenant: &Api, name: &str) {
+    let body = json!({ "name": name, "permissions": ["roles.list"] });
+    tenant.post("/api/v1/roles", body).await.expect(201);
 }
 
 async fn key(tenant: &Api, name: &str) -> (Api, String) {
-    let body = json!({ "name": name, "permissions": ["events.read"] });
+    let body = json!({ "name": name, "permissions": ["roles.list"] });
     let made = tenant.post("/api/v1/api-keys", body).await.expect(201);
     (tenant.with(made.body["key"].as_str().unwrap()), made.id())
 }
@@ -38,7 +39,7 @@ async fn a_sandbox_goes_back_to_a_snapshot_with_data_and_clock_and_nobody_is_sig
     let at = |action: &str| format!("/api/v1/sandboxes/acme{action}");
     let (owner, registered) = kernel.api().sandbox("acme").register("Acme Tools").await;
     let email = registered["user"]["email"].as_str().unwrap();
-    mark(&owner, "acme.thing.before").await;
+    mark(&owner, "before").await;
     let (kept, _) = key(&owner, "kept").await;
     let (revoked, id) = key(&owner, "revoked").await;
 
@@ -47,7 +48,7 @@ async fn a_sandbox_goes_back_to_a_snapshot_with_data_and_clock_and_nobody_is_sig
     let again = operator.post(&at("/snapshots"), json!({ "label": "before" })).await;
     again.expect_problem(409, "already-exists");
     // Taking it disturbs nobody.
-    mark(&owner, "acme.thing.after").await;
+    mark(&owner, "after").await;
     owner.delete(&format!("/api/v1/api-keys/{id}")).await.expect(204);
     operator.post(&at("/clock"), json!({ "mode": "advance", "seconds": 86_400 })).await.expect(200);
     owner.get("/api/v1/auth/me").await.expect_problem(401, "token-expired");
@@ -59,18 +60,18 @@ async fn a_sandbox_goes_back_to_a_snapshot_with_data_and_clock_and_nobody_is_sig
     let clock = operator.get(&at("/clock")).await.expect(200);
     assert_eq!((&clock.body["aheadSeconds"], &clock.body["frozen"]), (&json!(0), &json!(false)));
     owner.get("/api/v1/auth/me").await.expect_problem(401, "unauthorized");
-    revoked.get("/api/v1/events/schemas").await.expect_problem(401, "unauthorized");
-    kept.get("/api/v1/events/schemas").await.expect(200);
+    revoked.get("/api/v1/roles").await.expect_problem(401, "unauthorized");
+    kept.get("/api/v1/roles").await.expect(200);
     let owner = owner.sign_in(email, "correct horse battery").await;
-    assert_eq!(marks(&owner).await, BTreeSet::from(["acme.thing.before".to_owned()]));
+    assert_eq!(marks(&owner).await, BTreeSet::from(["before".to_owned()]));
 
     // A sandbox of its own comes from it, without keys; its reset leads back to the snapshot.
     let body = json!({ "name": "second", "template": "acme@before" });
     operator.post("/api/v1/sandboxes", body).await.expect(201);
     let second = kernel.api().sandbox("second").sign_in(email, "correct horse battery").await;
     assert_eq!(marks(&second).await.len(), 1);
-    kept.sandbox("second").get("/api/v1/events/schemas").await.expect_problem(401, "unauthorized");
-    mark(&second, "acme.thing.more").await;
+    kept.sandbox("second").get("/api/v1/roles").await.expect_problem(401, "unauthorized");
+    mark(&second, "more").await;
     operator.post("/api/v1/sandboxes/second/reset", json!({})).await.expect(200);
     let second = kernel.api().sandbox("second").sign_in(email, "correct horse battery").await;
     assert_eq!(marks(&second).await.len(), 1);
@@ -115,8 +116,10 @@ async fn a_clock_goes_forward_only_and_stands_when_told_to() {
 
     let stands = told(json!({ "mode": "freeze" })).await;
     assert_eq!(operator.get(at).await.expect(200).body["now"], stands["now"]);
-    let (_, registered) = kernel.api().sandbox("acme").register("Acme Tools").await;
-    assert_eq!(registered["tenant"]["createdAt"], stands["now"], "{registered}");
+    let (owner, _) = kernel.api().sandbox("acme").register("Acme Tools").await;
+    let body = json!({ "name": "frozen", "permissions": ["roles.list"] });
+    let made = owner.post("/api/v1/roles", body).await.expect(201);
+    assert_eq!(made.body["createdAt"], stands["now"], "{}", made.text);
     let runs = told(json!({ "mode": "follow" })).await;
     assert!(runs["now"].as_str() >= stands["now"].as_str() && runs["frozen"] == false, "{runs}");
     // Other sandboxes have clocks of their own.

@@ -117,19 +117,21 @@ impl Owner {
 
     /// Lets both logins act as the fixed roles, and the owner's role make schemas here.
     async fn grant(&self, connection: &mut PgConnection, user: &User) -> Result<(), ClusterError> {
+        let name = quoted(&user.name);
         let mut wanted = vec![
-            "do $$ begin if not pg_has_role(session_user, 'pk_owner', 'member') \
-             then grant pk_owner to session_user; end if; end $$"
+            // Who made a role may grant it, but does not act as it by that alone. Granting again what an administrator
+            // granted may be refused; what counts is whether it works.
+            "do $$ begin grant pk_owner to session_user; exception when insufficient_privilege then null; end $$"
                 .to_owned(),
+            "set role pk_owner; reset role".to_owned(),
             "do $$ begin if not has_database_privilege('pk_owner', current_database(), 'create') \
              then execute format('grant create on database %I to pk_owner', current_database()); end if; end $$"
                 .to_owned(),
         ];
-        let name = quoted(&user.name);
         wanted.extend(user.missing.iter().map(|group| format!("grant {group} to {name}")));
         for statement in wanted {
             if let Err(error) = sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await {
-                tracing::debug!(%error, "the owner may not grant this");
+                tracing::debug!(%error, "the owner may not do this");
                 return Err(ClusterError::NotPrepared(setup_sql(&user.name)));
             }
         }
