@@ -27,6 +27,7 @@ use kernel::{
     Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
 };
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
+use notify::{MailSettings, Notify, NotifyDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
     http::{CursorKey, ServiceRoutes},
@@ -64,6 +65,8 @@ pub struct Services {
     pub modules: Arc<ModuleRegistry>,
     /// Hosts.
     pub domains: Arc<DomainResolver>,
+    /// Mail, inboxes, websockets.
+    pub notify: Arc<Notify>,
 }
 
 /// What a cell is made from.
@@ -83,6 +86,7 @@ pub(crate) struct CellDeps<'a> {
     pub dialler: Dialler,
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
+    pub mail: MailSettings,
     /// Operations of the process itself, such as the sandbox verbs.
     pub process_routes: Vec<ServiceRoutes>,
 }
@@ -126,6 +130,18 @@ impl Cell {
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
         let subscriptions = Subscriptions::new(db.clone());
 
+        let notify = Notify::create(NotifyDeps {
+            db: db.clone(),
+            log: Arc::clone(&log),
+            iam: iam_link.clone(),
+            modules: modules_link.clone(),
+            domains: domains_link.clone(),
+            cursor: cursor.clone(),
+            sandbox: name.clone(),
+            clock: clock.clone(),
+            public_url: deps.issuer.clone(),
+            mail: deps.mail,
+        })?;
         let iam = Iam::create(IamDeps {
             db: db.clone(),
             modules: modules_link.clone(),
@@ -163,7 +179,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, audit, modules, domains, notify };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -336,6 +352,7 @@ impl Services {
             self.iam.clone(),
             self.data_layer.clone(),
             self.event_bus.clone(),
+            self.notify.clone(),
             self.audit.clone(),
             self.modules.clone(),
             self.domains.clone(),
@@ -346,7 +363,8 @@ impl Services {
 impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
-        jobs
+        let jobs = self.iam.jobs(jobs);
+        self.notify.jobs(jobs)
     }
 }
 

@@ -186,6 +186,16 @@ pub async fn after_clone(owner: &PgConnectOptions) -> Result<(), MigrationError>
     Ok(connection.close().await?)
 }
 
+/// Runs one statement as the owner of a sandbox's tables.
+///
+/// # Errors
+/// What the server says.
+pub async fn as_owner(owner: &PgConnectOptions, statement: &'static str) -> Result<(), MigrationError> {
+    let mut connection = single(owner).await?;
+    sqlx::raw_sql(statement).execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
 /// Numbers of the control database's own files start here.
 const CONTROL: i32 = 100_000;
 

@@ -26,7 +26,7 @@ pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};
 pub use logins::{Login, Logins};
-pub use migrate::{Migration, MigrationError, Migrations, after_clone};
+pub use migrate::{Migration, MigrationError, Migrations, after_clone, as_owner};
 pub use pool::Budget;
 pub use query::Query;
 pub use schemas::{ModuleConnection, Schemas};
