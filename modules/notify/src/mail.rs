@@ -130,10 +130,16 @@ mod tests {
 
     #[test]
     fn a_mail_says_the_same_in_two_forms_and_who_it_is() {
-        let words = Words { subject: "Grüße".into(), text: "Hi\n\nthere".into(), html: html_of_text("Hi <b>\nyou\n\nthere") };
+        let words = Words {
+            subject: "Grüße".into(),
+            text: "Hi\n\nthere".into(),
+            html: html_of_text("Hi <b>\nyou\n\nthere"),
+        };
         let message = compose(&envelope(), &words).unwrap();
         let raw = String::from_utf8(message.formatted()).unwrap();
-        assert!(raw.contains("text/plain") && raw.contains("text/html") && raw.contains("multipart/alternative"));
+        assert!(
+            raw.contains("text/plain") && raw.contains("text/html") && raw.contains("multipart/alternative")
+        );
         let kept = keep(&message, &words);
         let header = |wanted: &str| kept.headers.iter().find(|(name, _)| name == wanted).unwrap().1.clone();
         assert_eq!(header("Message-ID"), format!("<{}@acme.localhost>", Uuid::nil()));

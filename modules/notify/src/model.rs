@@ -173,9 +173,9 @@ pub fn check_meta(checks: &mut Checks, field: &str, meta: &serde_json::Value) {
 /// `validation-error` for what is no BCP 47 tag of letters and digits.
 pub fn locale(field: &str, tag: &str) -> Result<String> {
     let fits = (2..=35).contains(&tag.len())
-        && tag.split('-').all(|part| {
-            (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
-        });
+        && tag
+            .split('-')
+            .all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()));
     if fits {
         return Ok(tag.to_ascii_lowercase());
     }
@@ -203,9 +203,15 @@ mod tests {
     fn a_channel_that_comes_later_says_so() {
         assert_eq!(channel("/channel", "in_app").unwrap(), Channel::InApp);
         let later = channel("/channel", "sms").unwrap_err();
-        assert_eq!((later.field_errors()[0].field.as_str(), later.field_errors()[0].code), ("/channel", FieldCode::NotAllowed));
+        assert_eq!(
+            (later.field_errors()[0].field.as_str(), later.field_errors()[0].code),
+            ("/channel", FieldCode::NotAllowed)
+        );
         assert!(later.field_errors()[0].message.contains("not in this version"));
-        assert_eq!(channel("/channel", "pigeon").unwrap_err().field_errors()[0].code, FieldCode::InvalidFormat);
+        assert_eq!(
+            channel("/channel", "pigeon").unwrap_err().field_errors()[0].code,
+            FieldCode::InvalidFormat
+        );
     }
 
     #[test]

@@ -52,7 +52,9 @@ async fn forget(db: &Database, cx: &Ctx) -> Result<()> {
     let Some(before) = Timestamp::from_micros(cx.now().micros().saturating_sub(back)) else { return Ok(()) };
     outbox::forget(db, cx, before, MOST_IN_OUTBOX).await?;
     for _ in 0..MOST_ROUNDS {
-        let gone = notifications::forget(db, cx, before, BATCH).await?.max(inbox::forget(db, cx, before, BATCH).await?);
+        let gone = notifications::forget(db, cx, before, BATCH)
+            .await?
+            .max(inbox::forget(db, cx, before, BATCH).await?);
         if gone < BATCH.unsigned_abs() {
             break;
         }

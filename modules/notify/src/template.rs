@@ -155,14 +155,16 @@ mod tests {
     #[test]
     fn values_stand_where_their_names_stood() {
         let values = json!({ "name": "Ada", "order": { "total": 12.5, "paid": true } });
-        let (text, missing) = render("Hi {{name}}: {{ order.total }} {{order.paid}}{{name}}", values, Form::Text);
+        let (text, missing) =
+            render("Hi {{name}}: {{ order.total }} {{order.paid}}{{name}}", values, Form::Text);
         assert_eq!((text.as_str(), missing.len()), ("Hi Ada: 12.5 trueAda", 0));
     }
 
     #[test]
     fn a_missing_value_is_empty_and_reported_once() {
         let values = json!({ "order": { "lines": [1] }, "nothing": null });
-        let (text, missing) = render("[{{name}}{{name}}{{order.lines}}{{order}}{{nothing}}{{a.b}}]", values, Form::Text);
+        let (text, missing) =
+            render("[{{name}}{{name}}{{order.lines}}{{order}}{{nothing}}{{a.b}}]", values, Form::Text);
         assert_eq!(text, "[]");
         assert_eq!(missing, ["a.b", "name", "nothing", "order", "order.lines"]);
     }
@@ -170,7 +172,10 @@ mod tests {
     #[test]
     fn a_value_becomes_no_markup_no_header_and_no_other_variable() {
         let values = json!({ "x": "<b a='1' b=\"2\">&\r\n{{y}}", "y": "never" });
-        assert_eq!(render("{{x}}", values.clone(), Form::Html).0, "&lt;b a=&#39;1&#39; b=&quot;2&quot;&gt;&amp;\r\n{{y}}");
+        assert_eq!(
+            render("{{x}}", values.clone(), Form::Html).0,
+            "&lt;b a=&#39;1&#39; b=&quot;2&quot;&gt;&amp;\r\n{{y}}"
+        );
         assert_eq!(render("{{x}}", values, Form::Line).0, "<b a='1' b=\"2\">&  {{y}}");
     }
 

@@ -274,7 +274,8 @@ impl Seed {
         for inbox in &self.inbox {
             let what = format!("the inbox of {}", inbox.user);
             let user = people.get(inbox.user.as_str()).copied();
-            let user = user.ok_or_else(|| SeedError::Unknown(format!("{what}: the seed names no such user")))?;
+            let user =
+                user.ok_or_else(|| SeedError::Unknown(format!("{what}: the seed names no such user")))?;
             let cx = cx.within(named(tenants, &inbox.tenant)?);
             let messages: Vec<SeedMessage> = inbox
                 .messages

@@ -190,7 +190,9 @@ mod tests {
     fn the_page_is_whole_and_loads_nothing_from_elsewhere() {
         assert!(TEXT.contains(&format!("<style>{STYLE}</style>")));
         assert!(TEXT.contains(&format!("<script>{SCRIPT}</script>")));
-        for outside in ["http://", "https://", " src=", "@import", "url(", "<link", "innerHTML", "eval(", " style="] {
+        for outside in
+            ["http://", "https://", " src=", "@import", "url(", "<link", "innerHTML", "eval(", " style="]
+        {
             assert!(!TEXT.contains(outside), "{outside}");
         }
         assert_eq!(POLICY.to_str().unwrap().matches("'sha256-").count(), 2);

@@ -22,8 +22,8 @@ use crate::{
     Iam,
     events::{Tell as _, UserUpdated},
     generations::Subject,
-    http::mails::{MailRequestedOut, RequestVerificationIn, ResetPasswordIn, VerifiedOut},
     http::auth::SessionsEndedOut,
+    http::mails::{MailRequestedOut, RequestVerificationIn, ResetPasswordIn, VerifiedOut},
     model::{MOST_MAILS_AN_HOUR, MailPurpose, MemberState, SessionEnd, normal_email, password},
     store::{accounts, mail_tokens, sessions},
 };

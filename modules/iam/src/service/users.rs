@@ -18,8 +18,8 @@ use crate::{
     generations::Subject,
     http::users::{RoleIdsIn, UserIn, UserOut, UserPatch, UsersQuery},
     model::{
-        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MailPurpose, MemberState, RoleKind, SessionEnd, TenantKind,
-        expect_version, normal_email, password, permission::Catalogue, spare_owner,
+        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MailPurpose, MemberState, RoleKind, SessionEnd,
+        TenantKind, expect_version, normal_email, password, permission::Catalogue, spare_owner,
     },
     store::{
         accounts::{self, NewAccount},

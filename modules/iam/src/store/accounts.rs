@@ -156,12 +156,14 @@ pub async fn remember_tenant(tx: &mut Tx, user: UserId, tenant: TenantId) -> Res
 
 /// Notes that the address was shown to be the person's; one that was before keeps its date.
 pub async fn verify(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<()> {
-    tx.query(sql!("update iam.user_account set email_verified_at = $2 where id = $1 and email_verified_at is null"))
-        .bind(user)
-        .bind(now)
-        .run()
-        .await
-        .map(drop)
+    tx.query(sql!(
+        "update iam.user_account set email_verified_at = $2 where id = $1 and email_verified_at is null"
+    ))
+    .bind(user)
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
 }
 
 /// The tenants in which a person is an active member; at most 1,000.

@@ -1,9 +1,7 @@
 //! Notifications: sending them, and what became of them.
 
 use kernel::{Slug, Timestamp, UserId};
-use ports::http::{
-    Accepted, Access, Body, Cx, One, Operation, Page, Path, Query, Result, Routes, State,
-};
+use ports::http::{Accepted, Access, Body, Cx, One, Operation, Page, Path, Query, Result, Routes, State};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -248,7 +246,11 @@ pub(super) fn add(routes: Routes<Notifier>) -> Routes<Notifier> {
         )
 }
 
-async fn send(State(notify): State<Notifier>, Cx(cx): Cx, Body(wish): Body<NotificationIn>) -> Result<Accepted<SentOut>> {
+async fn send(
+    State(notify): State<Notifier>,
+    Cx(cx): Cx,
+    Body(wish): Body<NotificationIn>,
+) -> Result<Accepted<SentOut>> {
     Ok(Accepted(notify.send(&cx, wish).await?))
 }
 

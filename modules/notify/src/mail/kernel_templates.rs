@@ -123,7 +123,10 @@ mod tests {
         let values = all.iter().map(|name| ((*name).to_owned(), format!("[{name}]"))).collect();
         for template in &TEMPLATES {
             let with = render(template.name, &values, Some("https://example.com/x#token=1")).unwrap();
-            assert!(with.text.contains("https://example.com/x#token=1") && with.html.contains("href=\"https://example.com/x#token=1\""));
+            assert!(
+                with.text.contains("https://example.com/x#token=1")
+                    && with.html.contains("href=\"https://example.com/x#token=1\"")
+            );
             for text in [&with.subject, &with.text, &with.html] {
                 assert!(!text.contains("{{") && !text.contains("/*"), "{}: {text}", template.name);
             }
@@ -134,7 +137,11 @@ mod tests {
 
     #[test]
     fn a_name_is_no_markup_and_no_header() {
-        let values = variables(&[("name", "<img src=x>"), ("subject", "a\r\nBcc: b@c.d"), ("message", "m /*button*/")]);
+        let values = variables(&[
+            ("name", "<img src=x>"),
+            ("subject", "a\r\nBcc: b@c.d"),
+            ("message", "m /*button*/"),
+        ]);
         let words = render("billing.notice", &values, None).unwrap();
         assert_eq!(words.subject, "a  Bcc: b@c.d");
         assert!(words.html.contains("&lt;img src=x&gt;") && !words.html.contains("<img"));

@@ -159,14 +159,21 @@ mod tests {
         QuietHours { from: from.into(), to: to.into(), utc_offset: utc_offset.into() }
     }
 
-    fn ask(rules: &[Rule], quiet: Option<&QuietHours>, channel: Channel, priority: Priority, now: Timestamp) -> Verdict {
+    fn ask(
+        rules: &[Rule],
+        quiet: Option<&QuietHours>,
+        channel: Channel,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Verdict {
         verdict(rules, quiet, "orders.shipped", channel, priority, now)
     }
 
     #[test]
     fn the_last_rule_that_fits_counts() {
         use Channel::{Email, InApp};
-        let rules = [rule("*", None, false), rule("orders.*", Some(InApp), true), rule("billing.*", None, true)];
+        let rules =
+            [rule("*", None, false), rule("orders.*", Some(InApp), true), rule("billing.*", None, true)];
         assert_eq!(ask(&rules, None, InApp, Priority::Normal, at(12, 0)), Verdict::Now);
         assert_eq!(ask(&rules, None, Email, Priority::Critical, at(12, 0)), Verdict::Never);
         assert_eq!(ask(&[], None, Email, Priority::Low, at(12, 0)), Verdict::Now);
@@ -175,8 +182,12 @@ mod tests {
     #[test]
     fn mail_waits_for_the_end_of_the_night_where_the_person_is() {
         let night = quiet("22:00", "07:00", "+02:00");
-        let asked = |channel, priority, hours, minutes| ask(&[], Some(&night), channel, priority, at(hours, minutes));
-        assert_eq!(asked(Channel::Email, Priority::High, 20, 0), Verdict::After(Duration::from_secs(9 * 3600)));
+        let asked =
+            |channel, priority, hours, minutes| ask(&[], Some(&night), channel, priority, at(hours, minutes));
+        assert_eq!(
+            asked(Channel::Email, Priority::High, 20, 0),
+            Verdict::After(Duration::from_secs(9 * 3600))
+        );
         assert_eq!(asked(Channel::Email, Priority::High, 4, 59), Verdict::After(Duration::from_secs(60)));
         assert_eq!(asked(Channel::Email, Priority::High, 5, 0), Verdict::Now);
         assert_eq!(asked(Channel::Email, Priority::High, 19, 59), Verdict::Now);

@@ -5,9 +5,6 @@ use std::time::Duration;
 /// Attempts lie this far behind the first one, if each fails at once.
 const AT: [u64; 5] = [0, 30, 60, 120, 240];
 
-/// Attempts before a delivery has failed.
-pub const MOST_ATTEMPTS: i16 = AT.len() as i16;
-
 /// The pause after attempt number `attempt` (from 1) has failed; none after the last. `spread` (0 to 1, random) moves it by
 /// up to a tenth to either side, so that what failed together does not come back together.
 pub fn pause_after(attempt: i16, spread: f64) -> Option<Duration> {
@@ -19,6 +16,8 @@ pub fn pause_after(attempt: i16, spread: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOST_ATTEMPTS: i16 = AT.len() as i16;
 
     #[test]
     fn attempts_lie_at_0_30_60_120_and_240_seconds() {

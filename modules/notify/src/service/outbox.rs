@@ -4,7 +4,7 @@
 //! for: its link is a credential. Whether they may be read here at all when a mail server is configured: the copy then
 //! holds no link, so that nobody verifies an address whose mail they can't read.
 
-use kernel::{Actor, Ctx, Error, Result, Timestamp};
+use kernel::{Actor, Ctx, Error, Result, Timestamp, UserId};
 use ports::http::{Page, page_size};
 
 use crate::{
@@ -24,7 +24,7 @@ impl Notify {
     /// `invalid-cursor`, `validation-error`.
     pub(crate) async fn outbox(&self, cx: &Ctx, query: &OutboxQuery) -> Result<Page<OutboxMailOut>> {
         let (tenant, limit) = (cx.tenant().ok(), page_size(query.limit)?);
-        let user = cx.actor().user();
+        let user = reader(cx);
         let to = query.to.as_deref().map(|to| to.trim().to_lowercase());
         let list = format!(
             "outbox/{}/{}",
@@ -51,7 +51,7 @@ impl Notify {
     pub(crate) async fn outbox_mail(&self, cx: &Ctx, id: OutboxMailId) -> Result<OutboxMailOut> {
         let found = match cx.actor() {
             Actor::Operator => outbox::read_any(&self.db, cx, id).await?,
-            _ => outbox::read(&self.db.tenant(cx)?, cx.actor().user(), id).await?,
+            _ => outbox::read(&self.db.tenant(cx)?, reader(cx), id).await?,
         };
         let SealedRow { row, content } = found.ok_or_else(|| Error::not_found("mail"))?;
         let plain = self.db.key().sealing(SEALED).open(id.uuid().as_bytes(), &content)?;
@@ -69,6 +69,14 @@ impl Notify {
     pub(crate) fn sealed(&self, id: OutboxMailId, kept: &Kept) -> Result<Vec<u8>> {
         let plain = serde_json::to_vec(kept).map_err(Error::internal)?;
         Ok(self.db.key().sealing(SEALED).seal(id.uuid().as_bytes(), &plain))
+    }
+}
+
+/// Who may read private mails that are for them: a person themselves, not a module that acts for them.
+fn reader(cx: &Ctx) -> Option<UserId> {
+    match cx.actor() {
+        Actor::User { id, .. } => Some(*id),
+        _ => None,
     }
 }
 

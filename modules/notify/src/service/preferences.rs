@@ -43,7 +43,8 @@ impl Notify {
         let row = preferences::lock(&mut tx, user).await?;
         let current = row.as_ref().map_or(0, |row| row.version);
         let stale = || {
-            let text = format!("You have seen version {}; the current one is {current}.", seen.unwrap_or_default());
+            let text =
+                format!("You have seen version {}; the current one is {current}.", seen.unwrap_or_default());
             Error::new(Slug::PreconditionFailed, text)
         };
         if seen.is_some_and(|seen| seen != current) {

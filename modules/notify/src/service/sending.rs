@@ -11,7 +11,7 @@ use ports::UserInfo;
 use serde_json::{Map, Value};
 
 use crate::{
-    Notify, NotificationId,
+    NotificationId, Notify,
     delivery::{self, When},
     events::Told,
     http::notifications::{BatchIn, NotificationIn, RecipientIn, SendTemplateIn, SentBatchOut, SentOut},
@@ -67,7 +67,9 @@ impl Notify {
         let count = batch.notifications.len();
         let mut checks = Checks::new();
         checks.ensure(count > 0, "/notifications", FieldCode::TooShort, "takes at least one notification");
-        let most = format!("takes at most {MOST_BATCH} notifications, got {count}; send the rest in further requests");
+        let most = format!(
+            "takes at most {MOST_BATCH} notifications, got {count}; send the rest in further requests"
+        );
         checks.ensure(count <= MOST_BATCH, "/notifications", FieldCode::TooLong, most);
         checks.finish()?;
         let (mut drafts, mut mistakes) = (Vec::new(), Vec::new());
@@ -149,7 +151,11 @@ impl Notify {
                         Some(person) => (Some(id), Some(person.email.clone())),
                         None => {
                             let field = format!("{}/recipient/userId", draft.at);
-                            mistakes.push(FieldError::new(field, FieldCode::NotAllowed, "is no member of this tenant"));
+                            mistakes.push(FieldError::new(
+                                field,
+                                FieldCode::NotAllowed,
+                                "is no member of this tenant",
+                            ));
                             continue;
                         }
                     }
@@ -182,7 +188,8 @@ impl Notify {
 async fn queue(tx: &mut Tx, mut rows: Vec<NewNotification>) -> Result<Vec<SentOut>> {
     let (now, count) = (tx.cx().now(), rows.len() as i64);
     if notifications::waiting(tx, MOST_WAITING).await? + count > MOST_WAITING {
-        let text = format!("A tenant has at most {MOST_WAITING} notifications that wait; send on when fewer do.");
+        let text =
+            format!("A tenant has at most {MOST_WAITING} notifications that wait; send on when fewer do.");
         return Err(Error::new(Slug::LimitExceeded, text));
     }
     let users: BTreeSet<UserId> = rows.iter().filter_map(|row| row.user_id).collect();

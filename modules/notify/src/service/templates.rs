@@ -162,9 +162,15 @@ fn check(checks: &mut Checks, channel: Channel, words: &Words<'_>) {
     if let Some(html) = words.html {
         checks.length("/html", html, 1, MOST_BODY);
         let fits = channel == Channel::Email;
-        checks.ensure(fits, "/html", FieldCode::NotAllowed, "belongs to mails; messages in the inbox are text");
+        checks.ensure(
+            fits,
+            "/html",
+            FieldCode::NotAllowed,
+            "belongs to mails; messages in the inbox are text",
+        );
     }
-    let texts = [("/subject", words.subject), ("/body", words.body), ("/html", words.html.unwrap_or_default())];
+    let texts =
+        [("/subject", words.subject), ("/body", words.body), ("/html", words.html.unwrap_or_default())];
     for (field, text) in texts {
         if let Err(mistake) = Template::parse(text) {
             checks.refuse(field, FieldCode::InvalidFormat, mistake);
@@ -191,7 +197,8 @@ pub(super) fn variables(field: &str, given: Option<Map<String, Value>>) -> Resul
 pub(super) fn fill(row: &TemplateRow, variables: &Map<String, Value>) -> Result<Filled> {
     let mut missing = BTreeSet::new();
     let mut filled = |text: &str, form: Form| {
-        let template = Template::parse(text).map_err(|mistake| Error::internal(format!("template {}: {mistake}", row.id)))?;
+        let template = Template::parse(text)
+            .map_err(|mistake| Error::internal(format!("template {}: {mistake}", row.id)))?;
         Ok::<String, Error>(template.render(variables, form, &mut missing))
     };
     let subject = filled(&row.subject, Form::Line)?;
@@ -200,8 +207,12 @@ pub(super) fn fill(row: &TemplateRow, variables: &Map<String, Value>) -> Result<
     let most = if row.channel == Channel::Email { MOST_BODY } else { MOST_INBOX_BODY };
     let fits = |text: &str, most: usize| text.chars().count() <= most && !text.contains('\0');
     let mut checks = Checks::new();
-    let message = format!("make a text of more than {most} characters, a subject of more than {MOST_SUBJECT}, or one with a NUL character");
-    let all_fit = fits(&subject, MOST_SUBJECT) && fits(&text, most) && html.as_deref().is_none_or(|html| fits(html, MOST_BODY * 2));
+    let message = format!(
+        "make a text of more than {most} characters, a subject of more than {MOST_SUBJECT}, or one with a NUL character"
+    );
+    let all_fit = fits(&subject, MOST_SUBJECT)
+        && fits(&text, most)
+        && html.as_deref().is_none_or(|html| fits(html, MOST_BODY * 2));
     checks.ensure(all_fit, "/variables", FieldCode::TooLong, message);
     checks.finish()?;
     Ok(Filled { subject, text, html, missing: missing.into_iter().collect() })

@@ -79,12 +79,12 @@ pub async fn insert(
         .await;
     match made {
         Ok(Some(row)) => Ok(row),
-        Ok(None) => Err(Error::new(
-            Slug::LimitExceeded,
-            format!("A tenant has at most {MOST_TEMPLATES} templates."),
-        )),
+        Ok(None) => {
+            Err(Error::new(Slug::LimitExceeded, format!("A tenant has at most {MOST_TEMPLATES} templates.")))
+        }
         Err(error) if violated(&error) == Some("template_words") => {
-            let text = format!("There is a template {key} for {channel} in {locale} already; change that one.");
+            let text =
+                format!("There is a template {key} for {channel} in {locale} already; change that one.");
             Err(Error::new(Slug::AlreadyExists, text).because(error))
         }
         Err(error) => Err(error),

@@ -31,7 +31,8 @@ impl FromStr for Channel {
             "events" => return Ok(Self::Events),
             _ => {}
         }
-        let (module, model) = text.strip_prefix("data.").and_then(|rest| rest.split_once('.')).ok_or(NoChannel)?;
+        let (module, model) =
+            text.strip_prefix("data.").and_then(|rest| rest.split_once('.')).ok_or(NoChannel)?;
         let is_name = |name: &str| {
             (1..=63).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
@@ -58,9 +59,11 @@ impl Channel {
     pub(crate) fn takes(&self, event: &DomainEvent, user: Option<UserId>) -> bool {
         match self {
             Self::Data { module, model } => {
-                let rest = event.kind.strip_prefix("data.").and_then(|rest| rest.strip_prefix(module.as_str()));
+                let rest =
+                    event.kind.strip_prefix("data.").and_then(|rest| rest.strip_prefix(module.as_str()));
                 let rest = rest.and_then(|rest| rest.strip_prefix('.'));
-                let verb = rest.and_then(|rest| rest.strip_prefix(model.as_str())).and_then(|r| r.strip_prefix('.'));
+                let verb =
+                    rest.and_then(|rest| rest.strip_prefix(model.as_str())).and_then(|r| r.strip_prefix('.'));
                 verb.is_some_and(|verb| !verb.contains('.'))
             }
             Self::Notifications => {
@@ -109,7 +112,9 @@ mod tests {
         for text in ["data.crm.contacts", "data.a_b.c_1", "notifications", "events"] {
             assert_eq!(text.parse::<Channel>().unwrap().to_string(), text);
         }
-        for bad in ["", "data", "data.crm", "data.crm.", "data..x", "data.crm.a.b", "data.CRM.x", "events.x", "*"] {
+        for bad in
+            ["", "data", "data.crm", "data.crm.", "data..x", "data.crm.a.b", "data.CRM.x", "events.x", "*"]
+        {
             assert_eq!(bad.parse::<Channel>(), Err(NoChannel), "{bad}");
         }
     }
@@ -119,7 +124,13 @@ mod tests {
         let contacts: Channel = "data.crm.contacts".parse().unwrap();
         let takes = |kind: &str| contacts.takes(&event(kind, json!({})), None);
         assert!(takes("data.crm.contacts.created") && takes("data.crm.contacts.deleted"));
-        for other in ["data.crm.contacts_old.created", "data.crm2.contacts.created", "data.crm.contacts", "crm.contacts.x.created", "data.crm.contacts.a.b"] {
+        for other in [
+            "data.crm.contacts_old.created",
+            "data.crm2.contacts.created",
+            "data.crm.contacts",
+            "crm.contacts.x.created",
+            "data.crm.contacts.a.b",
+        ] {
             assert!(!takes(other), "{other}");
         }
     }

@@ -6,9 +6,10 @@
 
 mod channel;
 mod protocol;
-mod ring;
 mod rights;
+mod ring;
 pub(crate) mod socket;
+mod telling;
 
 use std::{
     sync::{

@@ -152,14 +152,22 @@ mod tests {
         let said = read(r#"{"type":"subscribe","channels":["events"],"lastEventId":"x"}"#);
         assert!(matches!(said, Ok(Said::Subscribe { last_event_id: Some(_), .. })));
         assert!(!format!("{:?}", read(r#"{"type":"auth","token":"secret"}"#)).contains("secret"));
-        for bad in ["{}", r#"{"type":"shout"}"#, r#"{"type":"auth"}"#, r#"{"type":"auth","token":"t","x":1}"#, "[]", "1"] {
+        for bad in [
+            "{}",
+            r#"{"type":"shout"}"#,
+            r#"{"type":"auth"}"#,
+            r#"{"type":"auth","token":"t","x":1}"#,
+            "[]",
+            "1",
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn what_the_kernel_says_has_the_names_of_the_api() {
-        let said = Says::AuthOk { conn_id: Uuid::nil(), user_id: None, tenant_id: TenantId::from_uuid(Uuid::nil()) };
+        let said =
+            Says::AuthOk { conn_id: Uuid::nil(), user_id: None, tenant_id: TenantId::from_uuid(Uuid::nil()) };
         let text = serde_json::to_value(said).unwrap();
         assert_eq!(text["type"], "auth_ok");
         assert!(text.get("connId").is_some() && text.get("tenantId").is_some());

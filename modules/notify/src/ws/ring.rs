@@ -77,14 +77,8 @@ const LOOK: usize = 4_096;
 
 impl Ring {
     pub(crate) fn new(kept: Duration) -> Self {
-        let inner =
-            Inner { round: 0, next: 0, entries: VecDeque::new(), bytes: 0, since: Timestamp::real() };
-        Self {
-            kept,
-            inner: RwLock::new(inner),
-            current: watch::Sender::new(false),
-            ears: Mutex::default(),
-        }
+        let inner = Inner { round: 0, next: 0, entries: VecDeque::new(), bytes: 0, since: Timestamp::real() };
+        Self { kept, inner: RwLock::new(inner), current: watch::Sender::new(false), ears: Mutex::default() }
     }
 
     /// Another following of the log begins; it will bring all that happened since then.

@@ -7,23 +7,17 @@ use std::{
 };
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use kernel::{Actor, Client, Ctx, Error, Result, Secret, Slug, TenantId, UserId};
+use kernel::{Actor, Client, Ctx, Error, Secret, Slug, TenantId, UserId};
 use ports::http::OpenStream;
-use serde_json::Value;
 use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use super::{
     Counted, Sockets,
-    channel::{Channel, record},
+    channel::Channel,
     protocol::{Close, MOST_BYTES, MOST_CHANNELS, Refused, Said, Says},
     rights::no_channel,
-    ring::{Entry, Place},
-};
-use crate::{
-    NotificationId,
-    http::inbox::EntryOut,
-    store::inbox,
+    ring::Place,
 };
 
 /// Who a stranger is must be said within this time.
@@ -35,50 +29,48 @@ const IDLE: Duration = Duration::from_secs(30);
 /// The time for one message to be taken off our hands.
 const SENDING: Duration = Duration::from_secs(10);
 /// The pause after which it is tried again what the house could not do just now.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Most messages of a client in [`WINDOW`].
 const MOST_SAID: u32 = 100;
 const WINDOW: Duration = Duration::from_secs(5);
 /// Most mistakes of a client.
 const MOST_MISTAKES: u32 = 20;
-/// Entries taken from the ring in one go; in between, the client is heard.
-const BATCH: usize = 64;
 
 /// Somebody who said who they are.
-struct Known {
+pub(super) struct Known {
     token: Secret,
-    tenant: TenantId,
+    pub(super) tenant: TenantId,
     /// Who it was; a fresh token must be of the same caller.
     name: String,
-    user: Option<UserId>,
-    ear: watch::Receiver<u64>,
-    channels: BTreeSet<Channel>,
+    pub(super) user: Option<UserId>,
+    pub(super) ear: watch::Receiver<u64>,
+    pub(super) channels: BTreeSet<Channel>,
     /// Where it stands in the ring; none before the first subscription.
-    at: Option<Place>,
+    pub(super) at: Option<Place>,
     /// The token has ended: until then a fresh one is awaited, and nothing is told.
     lapsed: Option<Instant>,
 }
 
 /// A socket.
-struct Connection {
-    sockets: Arc<Sockets>,
+pub(super) struct Connection {
+    pub(super) sockets: Arc<Sockets>,
     socket: WebSocket,
     client: Client,
     id: Uuid,
     opened: Instant,
     heard: Instant,
-    known: Option<Known>,
+    pub(super) known: Option<Known>,
     /// There may be more in the ring.
-    eager: bool,
+    pub(super) eager: bool,
     /// Not before then is the ring looked at again.
-    not_before: Option<Instant>,
+    pub(super) not_before: Option<Instant>,
     mistakes: u32,
     said: u32,
     window: Instant,
 }
 
 /// How a step ends.
-type Step = std::result::Result<(), Close>;
+pub(super) type Step = std::result::Result<(), Close>;
 
 /// Serves a socket until it ends.
 pub(crate) async fn serve(counted: Counted, socket: WebSocket, place: OpenStream, client: Client) {
@@ -113,6 +105,7 @@ impl Connection {
             return Some(Close::TooSlow);
         }
         loop {
+            let deadline = self.deadline();
             let step = tokio::select! {
                 biased;
                 () = place.is_cut() => Err(Close::Restart),
@@ -127,7 +120,7 @@ impl Connection {
                     Some(Err(error)) => return too_large(&error).then_some(Close::TooLarge),
                     None => return None,
                 },
-                () = tokio::time::sleep_until(self.deadline().into()) => Err(self.overdue()),
+                () = tokio::time::sleep_until(deadline.into()) => Err(self.overdue()),
                 () = news(&mut self.known, self.eager, self.not_before) => self.tell_news().await,
             };
             if let Err(close) = step {
@@ -162,7 +155,11 @@ impl Connection {
             Ok(Said::Ping) => self.say(&Says::Pong).await,
             Ok(Said::Auth { token }) => self.authenticate(token).await,
             Ok(_) if self.known.as_ref().is_none_or(|known| known.lapsed.is_some()) => {
-                self.mistake("unauthorized", "say first who you are: {\"type\":\"auth\",\"token\":\"…\"}".into()).await
+                self.mistake(
+                    "unauthorized",
+                    "say first who you are: {\"type\":\"auth\",\"token\":\"…\"}".into(),
+                )
+                .await
             }
             Ok(Said::Subscribe { channels, last_event_id }) => self.subscribe(channels, last_event_id).await,
             Ok(Said::Unsubscribe { channels }) => self.unsubscribe(&channels).await,
@@ -209,11 +206,13 @@ impl Connection {
     }
 
     /// The caller as they are now. None: the token has ended, and a fresh one was asked for.
-    async fn current(&mut self) -> std::result::Result<Option<Ctx>, Close> {
+    pub(super) async fn current(&mut self) -> std::result::Result<Option<Ctx>, Close> {
         let Some(known) = &mut self.known else { return Ok(None) };
         match self.sockets.who(&known.token, &self.client).await {
             Ok(principal) => Ok(Some(self.sockets.cx(principal.caller, &self.client))),
-            Err(error) if matches!(error.slug(), Slug::TokenExpired | Slug::Unauthorized | Slug::NotFound) => {
+            Err(error)
+                if matches!(error.slug(), Slug::TokenExpired | Slug::Unauthorized | Slug::NotFound) =>
+            {
                 known.lapsed = Some(Instant::now() + LAPSED);
                 self.eager = false;
                 self.say(&Says::AuthRequired { reason: "your token has ended; send a fresh one" }).await?;
@@ -229,7 +228,11 @@ impl Connection {
     }
 
     async fn subscribe(&mut self, names: Vec<String>, behind: Option<String>) -> Step {
-        let Some(cx) = self.current().await? else { return Ok(()) };
+        let Some(cx) = self.current().await? else {
+            // A token that has ended was told already.
+            let lapsed = self.known.as_ref().is_none_or(|known| known.lapsed.is_some());
+            return if lapsed { Ok(()) } else { self.not_now().await };
+        };
         let mut refused = Vec::new();
         let mut wanted = Vec::new();
         for name in names {
@@ -244,14 +247,17 @@ impl Connection {
         }
         // The first socket after a while waits for the listener to catch up, so that nothing old passes for new.
         if timeout(STRANGER, self.sockets.ring.live()).await.is_err() {
-            let error = Error::new(Slug::Overloaded, "");
-            return self.mistake(error.slug().name(), "live data are not ready; subscribe again in a moment".into()).await;
+            return self.not_now().await;
         }
         let Some(known) = &mut self.known else { return Ok(()) };
         for channel in wanted {
             if known.channels.len() >= MOST_CHANNELS && !known.channels.contains(&channel) {
                 let message = format!("a socket hears at most {MOST_CHANNELS} channels");
-                refused.push(Refused { channel: channel.to_string(), code: Slug::LimitExceeded.name(), message });
+                refused.push(Refused {
+                    channel: channel.to_string(),
+                    code: Slug::LimitExceeded.name(),
+                    message,
+                });
                 continue;
             }
             known.channels.insert(channel);
@@ -274,93 +280,16 @@ impl Connection {
 
     async fn unsubscribe(&mut self, names: &[String]) -> Step {
         let Some(known) = &mut self.known else { return Ok(()) };
-        let gone = names.iter().filter_map(|name| name.parse().ok()).filter(|name| known.channels.remove(name));
+        let gone =
+            names.iter().filter_map(|name| name.parse().ok()).filter(|name| known.channels.remove(name));
         let channels = gone.map(|channel| channel.to_string()).collect();
         self.say(&Says::Unsubscribed { channels, reason: None }).await
     }
 
-    /// Tells what came since the socket last looked.
-    async fn tell_news(&mut self) -> Step {
-        (self.eager, self.not_before) = (false, None);
-        let Some(known) = &mut self.known else { return Ok(()) };
-        known.ear.mark_unchanged();
-        let Some(at) = known.at else { return Ok(()) };
-        let taken = self.sockets.ring.after(at, known.tenant, BATCH).map_err(|_| Close::TooSlow)?;
-        for entry in &taken.entries {
-            let Some(known) = &mut self.known else { return Ok(()) };
-            known.at = Some(entry.before(taken.at));
-            let takes: Vec<Channel> =
-                known.channels.iter().filter(|channel| channel.takes(&entry.event, known.user)).cloned().collect();
-            if takes.is_empty() {
-                continue;
-            }
-            // For this very message: rights may have changed with the one before.
-            let Some(cx) = self.current().await? else { return Ok(()) };
-            for channel in takes {
-                match self.sockets.may_hear(&cx, &channel).await {
-                    Ok(()) => {
-                        if !self.tell(&cx, &channel, entry).await? {
-                            return Ok(());
-                        }
-                    }
-                    Err(error) => self.drop_channel(&channel, &error).await?,
-                }
-            }
-        }
-        if let Some(known) = &mut self.known {
-            known.at = Some(taken.at);
-        }
-        self.eager = taken.more;
-        Ok(())
-    }
-
-    async fn drop_channel(&mut self, channel: &Channel, error: &Error) -> Step {
-        if let Some(known) = &mut self.known {
-            known.channels.remove(channel);
-        }
-        let reason = Some(error.slug().name());
-        self.say(&Says::Unsubscribed { channels: vec![channel.to_string()], reason }).await
-    }
-
-    /// Tells one message. False: it is told later, the house can't just now.
-    async fn tell(&mut self, cx: &Ctx, channel: &Channel, entry: &Entry) -> std::result::Result<bool, Close> {
-        let (event, event_id, at) = (&entry.event, entry.place.as_str(), entry.event.timestamp);
-        match channel {
-            Channel::Data { .. } => {
-                let (action, record) = record(event);
-                let truncated = event.data["truncated"] == true;
-                let (channel, id) = (channel.to_string(), event.key.as_str());
-                self.say(&Says::Data { channel, action, id, record, truncated, event_id, at }).await?;
-            }
-            Channel::Events => self.say(&Says::Event { channel: "events", event, event_id }).await?,
-            Channel::Notifications => {
-                let id = &event.data["notificationId"];
-                let looked = self.look_at_inbox(cx, id).await;
-                let Ok((notification, unread)) = looked else {
-                    self.not_before = Some(Instant::now() + AGAIN);
-                    self.eager = true;
-                    return Ok(false);
-                };
-                let read = event.kind == crate::events::READ;
-                let (action, id) = if read { ("read", Some(id)) } else { ("created", None) };
-                let notification = notification.filter(|_| !read);
-                let channel = "notifications";
-                self.say(&Says::Notification { channel, action, id, notification, unread, event_id, at }).await?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// The message as it lies in the inbox, and how many are new.
-    async fn look_at_inbox(&self, cx: &Ctx, id: &Value) -> Result<(Option<EntryOut>, i64)> {
-        let user = crate::service::person(cx)?;
-        let handle = self.sockets.db.tenant(cx)?;
-        let id = id.as_str().and_then(|id| id.parse::<NotificationId>().ok());
-        let entry = match id {
-            Some(id) => inbox::read(&handle, user, id).await?.map(EntryOut::from),
-            None => None,
-        };
-        Ok((entry, inbox::unread(&handle, user).await?))
+    /// What was asked for is not the client's mistake.
+    async fn not_now(&mut self) -> Step {
+        let message = "live data are not ready just now; ask again in a moment".to_owned();
+        self.say(&Says::Error { code: Slug::Overloaded.name(), message }).await
     }
 
     async fn mistake(&mut self, code: &str, message: String) -> Step {
@@ -370,7 +299,7 @@ impl Connection {
     }
 
     /// Says something. Whoever does not read is not waited for.
-    async fn say(&mut self, says: &Says<'_>) -> Step {
+    pub(super) async fn say(&mut self, says: &Says<'_>) -> Step {
         let Ok(text) = serde_json::to_string(says) else { return Ok(()) };
         match timeout(SENDING, self.socket.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
@@ -400,7 +329,8 @@ fn person(actor: &Actor) -> Option<UserId> {
 }
 
 fn refusal(channel: String, error: &Error) -> Refused {
-    let message = error.field_errors().first().map_or_else(|| error.detail().to_owned(), |first| first.message.clone());
+    let message =
+        error.field_errors().first().map_or_else(|| error.detail().to_owned(), |first| first.message.clone());
     Refused { channel, code: error.slug().name(), message }
 }
 
