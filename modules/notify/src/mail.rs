@@ -76,8 +76,11 @@ pub fn compose(envelope: &Envelope, words: &Words) -> Result<Message> {
 
 /// The mail in the form that people look at later.
 pub fn keep(message: &Message, words: &Words) -> Kept {
+    let raw = message.formatted();
+    let raw = String::from_utf8_lossy(&raw);
     // Continued lines begin with white space (RFC 5322 §2.2.3).
-    let block = message.headers().to_string().replace("\r\n ", " ").replace("\r\n\t", " ");
+    let head = raw.split("\r\n\r\n").next().unwrap_or_default();
+    let block = head.replace("\r\n ", " ").replace("\r\n\t", " ");
     let headers = block
         .lines()
         .filter_map(|line| line.split_once(": "))
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(header("Message-ID"), format!("<{}@acme.localhost>", Uuid::nil()));
         assert_eq!(header("From"), "\"Platform Kernel\" <no-reply@acme.localhost>");
         assert_eq!(header("Auto-Submitted"), "auto-generated");
+        assert!(header("Content-Type").starts_with("multipart/alternative;"));
         assert!(header("To").contains("<ada@example.com>"));
         assert_eq!(kept.html.matches("<p>").count(), 2);
         assert!(kept.html.contains("Hi &lt;b&gt;<br>you"));

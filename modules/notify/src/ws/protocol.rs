@@ -27,7 +27,8 @@ pub(crate) enum Said {
     /// What it does not want to hear of any more.
     Unsubscribe { channels: Vec<String> },
     /// That it is there.
-    Ping,
+    // With braces: else unknown members would pass.
+    Ping {},
 }
 
 /// What the kernel says.
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn what_a_client_says_is_read_strictly() {
         let read = |text: &str| serde_json::from_str::<Said>(text);
-        assert!(matches!(read(r#"{"type":"ping"}"#), Ok(Said::Ping)));
+        assert!(matches!(read(r#"{"type":"ping"}"#), Ok(Said::Ping {})));
         let said = read(r#"{"type":"subscribe","channels":["events"],"lastEventId":"x"}"#);
         assert!(matches!(said, Ok(Said::Subscribe { last_event_id: Some(_), .. })));
         assert!(!format!("{:?}", read(r#"{"type":"auth","token":"secret"}"#)).contains("secret"));
@@ -157,6 +158,7 @@ mod tests {
             r#"{"type":"shout"}"#,
             r#"{"type":"auth"}"#,
             r#"{"type":"auth","token":"t","x":1}"#,
+            r#"{"type":"ping","x":1}"#,
             "[]",
             "1",
         ] {

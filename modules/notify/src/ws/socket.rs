@@ -152,7 +152,7 @@ impl Connection {
         };
         self.count()?;
         match serde_json::from_str::<Said>(&text) {
-            Ok(Said::Ping) => self.say(&Says::Pong).await,
+            Ok(Said::Ping {}) => self.say(&Says::Pong).await,
             Ok(Said::Auth { token }) => self.authenticate(token).await,
             Ok(_) if self.known.as_ref().is_none_or(|known| known.lapsed.is_some()) => {
                 self.mistake(

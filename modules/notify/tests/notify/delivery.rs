@@ -181,6 +181,7 @@ async fn what_a_person_does_not_want_is_not_sent_and_nights_are_quiet() {
     assert_eq!(waits.body["status"], "queued");
     assert!(waits.body["dueAt"].as_str() > waits.body["createdAt"].as_str());
     advance(&kernel, 3601).await;
+    let owner = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
     settled(&owner, &later, "sent").await;
     kernel.close().await;
 }
@@ -198,6 +199,7 @@ async fn the_urgent_goes_first() {
     wishes.push(wish("high"));
     owner.post("/api/v1/notifications/batch", json!({ "notifications": wishes })).await.expect(202);
     advance(&kernel, 3601).await;
+    let owner = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
     eventually("all are sent", async || {
         let waiting = owner.get("/api/v1/notifications?status=queued&limit=1").await.expect(200);
         waiting.data().is_empty().then_some(())

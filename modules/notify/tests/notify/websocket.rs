@@ -78,7 +78,8 @@ async fn with_crm(kernel: &Kernel, name: &str) -> Api {
 }
 
 async fn contact(api: &Api, name: &str) -> String {
-    let body = json!({ "first_name": name, "last_name": "L" });
+    let email = format!("{}@example.com", uuid::Uuid::now_v7().simple());
+    let body = json!({ "first_name": name, "last_name": "L", "email": email });
     api.post("/api/v1/data/crm/contacts", body).await.expect(201).id()
 }
 
