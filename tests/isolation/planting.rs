@@ -288,12 +288,24 @@ fn marked(value: &Value, at: &str, mark: &str, spared: &[String]) -> Value {
 }
 
 /// Tables that no request fills at once, and how a row gets there: `$1` is the tenant, `$2` its word.
-const BY_HAND: [(&str, &str); 2] = [
+const BY_HAND: [(&str, &str); 4] = [
     ("kernel.allowance", "insert into kernel.allowance (tenant_id, name, used, most) values ($1, $2, 1, 5)"),
     (
         "kernel.job",
         "insert into kernel.job (id, tenant_id, kind, payload, due_at)
          values (kernel.new_id(), $1, 'planted', jsonb_build_object('word', $2), kernel.now() + interval '1 year')",
+    ),
+    // An example can't know a member's id, and there is no POST for wishes.
+    (
+        "notify.inbox_entry",
+        "insert into notify.inbox_entry (id, tenant_id, user_id, type, subject, body)
+         select kernel.new_id(), $1, user_id, 'planted', $2, $2 from iam.member_role where tenant_id = $1 and owner",
+    ),
+    (
+        "notify.preference",
+        "insert into notify.preference (tenant_id, user_id, rules)
+         select $1, user_id, jsonb_build_array(jsonb_build_object('type', lower($2), 'enabled', false))
+         from iam.member_role where tenant_id = $1 and owner",
     ),
 ];
 

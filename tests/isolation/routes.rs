@@ -47,7 +47,10 @@ impl Address {
 
     /// Whether a role of the tenant decides.
     pub fn is_by_permission(&self) -> bool {
-        matches!(self.operation.access, Access::Permission(_) | Access::PathPermission(_))
+        matches!(
+            self.operation.access,
+            Access::Permission(_) | Access::PathPermission(_) | Access::OperatorOr(_)
+        )
     }
 
     /// Whether no role of a tenant reaches it.

@@ -121,15 +121,16 @@ async fn kinds_of_entities(owner: &mut PgConnection, tenant: &Tenant) -> Vec<Str
 }
 
 /// Waits until nothing is under way that follows from what was written: events to be given their place in the log,
-/// records to be chained.
+/// records to be chained, jobs that are due.
 pub async fn quiet(kernel: &Kernel, owner: &mut PgConnection) {
     // Rows that were planted by hand woke nobody.
     kernel.cell(SANDBOX).await.db().note_written();
     let still = "select not exists (select from kernel.outbox)
-                        and not exists (select from kernel.audit_record where seq is null)";
+                        and not exists (select from kernel.audit_record where seq is null)
+                        and not exists (select from kernel.job where failed_at is null and due_at <= kernel.now())";
     let give_up = Instant::now() + Duration::from_secs(30);
     while !sqlx::query_scalar::<_, bool>(still).fetch_one(&mut *owner).await.unwrap() {
-        assert!(Instant::now() < give_up, "events or audit records have been waiting for 30 seconds");
+        assert!(Instant::now() < give_up, "events, audit records or jobs have been waiting for 30 seconds");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

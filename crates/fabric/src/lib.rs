@@ -4,6 +4,7 @@ pub mod blobs;
 pub mod cache;
 pub mod crypto;
 pub mod dialler;
+mod enum_words;
 pub mod jobs;
 pub mod log;
 pub mod postgres;

@@ -25,6 +25,7 @@ use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
+use notify::{MailSettings, Notify, NotifyDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
     http::{CursorKey, ServiceRoutes},
@@ -63,6 +64,8 @@ pub struct Services {
     pub modules: Arc<ModuleRegistry>,
     /// Hosts.
     pub domains: Arc<DomainResolver>,
+    /// Mail, inboxes, websockets.
+    pub notify: Arc<Notify>,
 }
 
 /// What a cell is made from.
@@ -82,6 +85,7 @@ pub(crate) struct CellDeps<'a> {
     pub dialler: Dialler,
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
+    pub mail: MailSettings,
     /// Operations of the process itself, such as the sandbox verbs.
     pub process_routes: Vec<ServiceRoutes>,
 }
@@ -114,6 +118,18 @@ impl Cell {
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
         let subscriptions = Subscriptions::new(db.clone());
 
+        let notify = Notify::create(NotifyDeps {
+            db: db.clone(),
+            log: Arc::clone(&log),
+            iam: iam_link.clone(),
+            modules: modules_link.clone(),
+            domains: domains_link.clone(),
+            cursor: cursor.clone(),
+            sandbox: name.clone(),
+            clock: clock.clone(),
+            public_url: deps.issuer.clone(),
+            mail: deps.mail,
+        })?;
         let iam = Iam::create(IamDeps {
             db: db.clone(),
             modules: modules_link.clone(),
@@ -151,7 +167,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, audit, modules, domains, notify };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -325,6 +341,7 @@ impl Services {
             self.iam.clone(),
             self.data_layer.clone(),
             self.event_bus.clone(),
+            self.notify.clone(),
             self.audit.clone(),
             self.modules.clone(),
             self.domains.clone(),
@@ -335,7 +352,8 @@ impl Services {
 impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
-        jobs
+        let jobs = self.iam.jobs(jobs);
+        self.notify.jobs(jobs)
     }
 }
 

@@ -137,7 +137,7 @@ impl Estate {
             cell.close().await;
             planted?;
         }
-        self.clear_secrets(&logins, &building, Purpose::OwnSandbox).await?;
+        self.clear_secrets(&logins, &building, Purpose::Template).await?;
         self.cluster().end_sessions(&building).await?;
         self.cluster().shut_out(&logins, &building).await?;
         self.cluster().rename_database(&building, template).await?;

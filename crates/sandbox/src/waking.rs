@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use fabric::postgres::{Login, Logins};
 use gateway::{GatewaySettings, RateLimit};
 use kernel::{Error, Result, SandboxName, Slug};
+use notify::MailSettings;
 use ports::http::ServiceRoutes;
 
 use crate::{
@@ -82,6 +83,7 @@ impl Estate {
             dialler: self.dialler.clone(),
             backends: self.options.backends.clone(),
             install_timeout: self.options.config.modules.install_timeout,
+            mail: self.mail_settings(),
             process_routes: self.process_routes(),
         })
         .await
@@ -106,6 +108,11 @@ impl Estate {
             }),
             ..GatewaySettings::default()
         }
+    }
+
+    fn mail_settings(&self) -> MailSettings {
+        let mail = &self.options.config.mail;
+        MailSettings { server: mail.server.clone(), from: mail.from.clone(), timeout: mail.timeout }
     }
 
     fn own_hosts(&self) -> Vec<String> {

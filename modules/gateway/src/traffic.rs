@@ -13,6 +13,7 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
+use ports::http::OpenStream;
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -92,6 +93,11 @@ impl Traffic {
     /// Counts a stream: a body or a websocket.
     pub(crate) fn stream(&self) -> UnderWay {
         self.count(|inner| &inner.streams)
+    }
+
+    /// A stream of its own, for a connection that a service takes over.
+    pub(crate) fn place(&self) -> OpenStream {
+        OpenStream::new(self.stream(), self.0.bodies.clone())
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -237,6 +243,23 @@ mod tests {
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ab");
         assert_eq!(traffic.streams(), 0);
         drop(traffic.follow(endless()));
+        assert_eq!(traffic.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_place_counts_while_it_is_held_and_is_told_when_to_end() {
+        let traffic = Traffic::new();
+        let place = traffic.place();
+        let clone = place.clone();
+        drop(place);
+        assert_eq!(traffic.streams(), 1);
+        let drain = tokio::spawn({
+            let traffic = traffic.clone();
+            async move { traffic.drain().await }
+        });
+        clone.is_cut().await;
+        drop(clone);
+        drain.await.unwrap();
         assert_eq!(traffic.streams(), 0);
     }
 

@@ -59,7 +59,7 @@ pub struct UserUpdated<'a> {
     pub tenant_id: TenantId,
     /// The state now.
     pub state: MemberState,
-    /// Names of what changed: `name`, `state`, `password`.
+    /// Names of what changed: `name`, `state`, `password`, `emailVerified`.
     pub changed: &'a [&'a str],
 }
 

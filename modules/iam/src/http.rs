@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod auth;
+pub mod mails;
 pub mod roles;
 pub mod tenants;
 pub mod users;
@@ -16,6 +17,7 @@ use crate::Iam;
 /// The whole table.
 pub fn routes(iam: Arc<Iam>) -> ServiceRoutes {
     auth::routes(Arc::clone(&iam))
+        .merge(mails::routes(Arc::clone(&iam)))
         .merge(users::routes(Arc::clone(&iam)))
         .merge(roles::routes(Arc::clone(&iam)))
         .merge(tenants::routes(Arc::clone(&iam)))
@@ -44,6 +46,11 @@ mod tests {
         reads::<auth::LogoutIn>(auth::REFRESH);
         reads::<auth::LogoutIn>("{}");
         reads::<auth::ChangePasswordIn>(auth::CHANGE_PASSWORD);
+        reads::<mails::RequestVerificationIn>(mails::REQUEST);
+        reads::<mails::RequestVerificationIn>("{}");
+        reads::<mails::RequestResetIn>(mails::REQUEST);
+        reads::<mails::VerifyEmailIn>(mails::VERIFY);
+        reads::<mails::ResetPasswordIn>(mails::RESET);
         reads::<users::UserIn>(users::CREATE);
         reads::<users::UserPatch>(users::PATCH);
         reads::<users::RoleIdsIn>(users::ROLES);

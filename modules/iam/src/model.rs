@@ -25,6 +25,13 @@ pub const SIGNING_KEY_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How long what was deleted softly is kept, on the sandbox's clock.
 pub const KEPT_AFTER_DELETION: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How long the token of a verification mail is good, on the sandbox's clock.
+pub const VERIFICATION_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long the token of a reset mail is good, on the sandbox's clock.
+pub const RESET_LIFE: Duration = Duration::from_secs(3600);
+/// Most mails of one purpose that a person is sent in an hour of real time because somebody asked.
+pub const MOST_MAILS_AN_HOUR: i64 = 3;
+
 /// Most roles a member holds: their names stand in the access token, which has a limit of its own.
 pub const MOST_ROLES_OF_MEMBER: usize = 20;
 /// Most custom roles of a tenant.
@@ -115,6 +122,50 @@ words! {
         Blocked = "blocked",
         /// The person ended it from another session.
         Revoked = "revoked",
+    }
+}
+
+words! {
+    /// What a mail with a token is for.
+    pub enum MailPurpose {
+        /// To show that an address is its account's.
+        Verify = "verify",
+        /// To set a forgotten password anew.
+        Reset = "reset",
+    }
+}
+
+impl MailPurpose {
+    /// How long its token is good.
+    pub const fn life(self) -> Duration {
+        match self {
+            Self::Verify => VERIFICATION_LIFE,
+            Self::Reset => RESET_LIFE,
+        }
+    }
+
+    /// The text in front of its token.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Verify => "ev_",
+            Self::Reset => "pr_",
+        }
+    }
+
+    /// The page that its link opens.
+    pub const fn page(self) -> &'static str {
+        match self {
+            Self::Verify => "/verify-email",
+            Self::Reset => "/reset-password",
+        }
+    }
+
+    /// The kernel's template of its mail.
+    pub const fn template(self) -> &'static str {
+        match self {
+            Self::Verify => "iam.verify-email",
+            Self::Reset => "iam.reset-password",
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod api_keys;
+pub mod mail_tokens;
 pub mod members;
 pub mod purge;
 pub mod roles;

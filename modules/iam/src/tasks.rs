@@ -16,7 +16,7 @@ use crate::{
     generations::Subject,
     key_ring,
     model::KEPT_AFTER_DELETION,
-    store::{purge, signing_keys},
+    store::{mail_tokens, purge, signing_keys},
 };
 
 /// Rounds of a task in one run: what is left over waits for the next.
@@ -65,6 +65,7 @@ impl Iam {
                 break;
             }
         }
+        mail_tokens::forget_ended(&self.db, cx, now).await?;
         let (sandbox, real) = key_ring::needless_before(now, Timestamp::real());
         if signing_keys::forget_retired(&self.db, cx, sandbox, real).await? > 0 {
             self.keys.forget();

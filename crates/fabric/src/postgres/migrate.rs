@@ -188,6 +188,8 @@ pub enum Purpose {
     OwnSandbox,
     /// The same, but for API keys, which work in it, too.
     OwnSandboxWithKeys,
+    /// A template: what is made from it is nobody's copy, so its mail may leave.
+    Template,
     /// To take the place of the sandbox it was cloned from, which keeps its keys and has every sign-in ended.
     Restore,
 }
@@ -201,6 +203,7 @@ pub async fn after_clone(owner: &PgConnectOptions, purpose: Purpose) -> Result<(
     let purposes: &[&str] = match purpose {
         Purpose::OwnSandbox => &[],
         Purpose::OwnSandboxWithKeys => &["keys"],
+        Purpose::Template => &["template"],
         Purpose::Restore => &["restore"],
     };
     let mut connection = single(owner).await?;

@@ -281,6 +281,41 @@ impl Form for DatabaseUrl {
     }
 }
 
+/// The address of a mail server. A secret, because it may carry a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SmtpUrl(pub Secret);
+
+impl Form for SmtpUrl {
+    const SHAPE: &'static str = "a mail server's address such as smtps://user:password@mail.example.com";
+    const KIND: Kind = Kind::Text;
+
+    fn parse(text: &str) -> Result<Self, Unfit> {
+        let text = text.trim();
+        let Some(rest) = text.strip_prefix("smtp://").or_else(|| text.strip_prefix("smtps://")) else {
+            return Err(Unfit::because("it begins neither with smtp:// nor with smtps://"));
+        };
+        if rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(Unfit::because(
+                "it contains a space or a control character (write them as %20 and so on)",
+            ));
+        }
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let server = place.rsplit_once('@').map_or(place, |(_, server)| server);
+        if server.trim_end_matches('/').is_empty() {
+            return Err(Unfit::because("it names no server"));
+        }
+        // What is misspelt here would send passwords and mail in the clear.
+        if !matches!(query, "" | "tls=required" | "tls=opportunistic") {
+            return Err(Unfit::because("behind ? only tls=required or tls=opportunistic is understood"));
+        }
+        Ok(Self(Secret::new(text)))
+    }
+
+    fn show(&self) -> String {
+        "***".to_owned()
+    }
+}
+
 /// A part that the documentation names and this version does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotYet;

@@ -68,6 +68,8 @@ pub struct Config {
     pub modules: Modules,
     /// Outgoing requests.
     pub outbound: Outbound,
+    /// Outgoing mail.
+    pub mail: Mail,
     /// The log.
     pub logging: Logging,
 }
@@ -196,6 +198,17 @@ pub struct Modules {
 pub struct Outbound {
     /// Private places that may be called all the same.
     pub allowed_targets: Vec<Target>,
+}
+
+/// Outgoing mail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mail {
+    /// The server; without one nothing leaves.
+    pub server: Option<Secret>,
+    /// The sender; without one `no-reply` at the host of the public address.
+    pub from: Option<String>,
+    /// The time for each attempt.
+    pub timeout: Duration,
 }
 
 /// The log.

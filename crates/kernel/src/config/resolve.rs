@@ -130,6 +130,11 @@ impl Reading {
                 allowed_targets: self
                     .or_else(KERNEL_ALLOWED_TARGETS, |_| default_targets(sources.in_container)),
             },
+            mail: Mail {
+                server: self.optional(SMTP_URL).map(|url| url.0),
+                from: self.optional(SMTP_FROM).map(|from| from.0),
+                timeout: self.value(NOTIFY_ADAPTER_TIMEOUT_SEC).0,
+            },
             logging: Logging {
                 level: self.value(LOG_LEVEL),
                 json: self.or_else(LOG_JSON, |_| !sources.on_terminal),

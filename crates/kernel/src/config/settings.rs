@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
-use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, Unfit};
+use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
 use super::{Durability, LogFilter, SandboxMode, Template};
 use crate::Secret;
 
@@ -240,6 +240,14 @@ settings! {
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
 
+    SMTP_URL: SmtpUrl = Unset("mail stays in the outbox"),
+        "The mail server; ?tls=required adds STARTTLS. Forked sandboxes send nothing until they are allowed to.",
+        example "/run/secrets/smtp_url", secret();
+    SMTP_FROM: MailAddress = Unset("no-reply@ the public address's host"), "The sender of mails.",
+        example "no-reply@example.com";
+    NOTIFY_ADAPTER_TIMEOUT_SEC: Seconds = Fixed("10"), "How long an attempt to deliver a message may take.",
+        example "10", within(SECOND, 120 * SECOND);
+
     LOG_LEVEL: LogFilter = Fixed("info"), "How much is logged, for all or by part.", example "info,iam=debug";
     LOG_JSON: bool = Computed("true unless on a terminal"), "Log one JSON object a line.", example "true";
 
@@ -251,7 +259,6 @@ settings! {
     S3_REGION: NotYet = Unset("files in the data folder"), "The bucket's region.", example "eu-central-1", not_yet();
     S3_ACCESS_KEY_ID: NotYet = Unset("none"), "The S3 key's name.", example "/run/secrets/s3_access_key_id", secret(), not_yet();
     S3_SECRET_ACCESS_KEY: NotYet = Unset("none"), "The S3 key.", example "/run/secrets/s3_secret_access_key", secret(), not_yet();
-    SMTP_URL: NotYet = Unset("mail stays in the outbox"), "A mail server.", example "/run/secrets/smtp_url", secret(), not_yet();
     CLICKHOUSE_URL: NotYet = Unset("audit in PostgreSQL"), "ClickHouse.", example "/run/secrets/clickhouse_url", secret(), not_yet();
     VAULT_ADDR: NotYet = Unset("keys in the data folder"), "Vault.", example "http://vault:8200", not_yet();
     VAULT_TOKEN: NotYet = Unset("none"), "Vault's token.", example "/run/secrets/vault_token", secret(), not_yet();

@@ -9,7 +9,7 @@ mod modules;
 
 pub use domains::{Domains, DomainsLink};
 pub use iam::{Iam, IamLink, ModuleTokenRequest, Principal, TenantInfo, UserInfo};
-pub use mail::{MAIL_JOB, Mail};
+pub use mail::{MAIL_JOB, Mail, PRIVATE_LINK, PRIVATE_MAIL_JOB, PrivateMail};
 pub use modules::{
     BackendRoute, ModelRules, ModuleBackend, ModuleInfo, ModuleSnapshot, Modules, ModulesLink,
 };

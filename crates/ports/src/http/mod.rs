@@ -6,6 +6,7 @@ mod cursor;
 mod extract;
 pub mod openapi;
 mod operation;
+mod stream;
 
 pub use answer::{
     Accepted, Created, Failure, NoContent, One, Page, PageMeta, Problem, Result, etag, json_bytes,
@@ -15,3 +16,4 @@ pub use axum::extract::State;
 pub use cursor::{CursorKey, Paging, page_size};
 pub use extract::{Body, Cx, IfMatch, Path, Query, Raw, parse_json};
 pub use operation::{Access, BASE, JSON_LIMIT, Operation, Repeat, Routes, SchemaOf, ServiceRoutes};
+pub use stream::OpenStream;

@@ -70,7 +70,7 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     entry["security"] = match operation.access {
         Access::Public => json!([]),
         Access::Operator => json!([{ "operator": [] }]),
-        Access::Platform(_) => json!([{ "bearer": [] }, { "operator": [] }]),
+        Access::Platform(_) | Access::OperatorOr(_) => json!([{ "bearer": [] }, { "operator": [] }]),
         _ => json!([{ "bearer": [] }]),
     };
     if let Some(body) = operation.body {

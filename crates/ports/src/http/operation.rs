@@ -24,6 +24,8 @@ pub enum Access {
     PathPermission(&'static str),
     /// The operator, or a user of the Platform tenant with this permission. No wildcard covers it.
     Platform(&'static str),
+    /// The operator, or a caller of a tenant whose role grants this: each sees what is theirs.
+    OperatorOr(&'static str),
     /// The operator alone.
     Operator,
 }
@@ -34,7 +36,10 @@ impl Access {
         match self {
             Self::Public => "public".to_owned(),
             Self::Authenticated => "authenticated".to_owned(),
-            Self::Permission(name) | Self::PathPermission(name) | Self::Platform(name) => (*name).to_owned(),
+            Self::Permission(name)
+            | Self::PathPermission(name)
+            | Self::Platform(name)
+            | Self::OperatorOr(name) => (*name).to_owned(),
             Self::Operator => "operator".to_owned(),
         }
     }

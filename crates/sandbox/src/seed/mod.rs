@@ -4,7 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, fs};
 
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
-use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug};
+use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug, UserId};
+use notify::SeedMessage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub struct Seed {
     modules: Vec<Module>,
     #[serde(default)]
     records: Vec<Records>,
+    #[serde(default)]
+    inbox: Vec<Inbox>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +68,27 @@ struct Records {
     model: String,
     /// Columns; `ref` names a row so that others can point to it with `{ref: name}`.
     rows: Vec<BTreeMap<String, Value>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Inbox {
+    tenant: TenantSlug,
+    /// The person's address.
+    user: String,
+    /// The newest first.
+    messages: Vec<InboxMessage>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InboxMessage {
+    #[serde(rename = "type")]
+    kind: String,
+    subject: String,
+    body: String,
+    #[serde(default)]
+    read: bool,
 }
 
 /// What was planted.
@@ -182,8 +206,9 @@ impl Seed {
                 .map_err(refused(format!("tenant {}", tenant.slug)))?;
             tenants.insert(&tenant.slug, id);
         }
+        let mut people: BTreeMap<&str, UserId> = BTreeMap::new();
         for user in &self.users {
-            services
+            let id = services
                 .iam
                 .seed_user(
                     &cx,
@@ -198,11 +223,13 @@ impl Seed {
                 )
                 .await
                 .map_err(refused(format!("user {}", user.email)))?;
+            people.insert(&user.email, id);
         }
         for module in &self.modules {
             self.plant_module(cell, &cx, module, &tenants).await?;
         }
         let records = self.plant_records(cell, &cx, &tenants).await?;
+        self.plant_inboxes(cell, &cx, &tenants, &people).await?;
         Ok(SeedReport {
             tenants: self.tenants.len(),
             users: self.users.len(),
@@ -235,6 +262,35 @@ impl Seed {
         for slug in &module.installed_for {
             let tenant = named(tenants, slug)?;
             registry.install_for(&cx.within(tenant), crm_example::SLUG).await.map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    async fn plant_inboxes(
+        &self,
+        cell: &Cell,
+        cx: &Ctx,
+        tenants: &BTreeMap<&TenantSlug, TenantId>,
+        people: &BTreeMap<&str, UserId>,
+    ) -> Result<(), SeedError> {
+        for inbox in &self.inbox {
+            let what = format!("the inbox of {}", inbox.user);
+            let user = people.get(inbox.user.as_str()).copied();
+            let user =
+                user.ok_or_else(|| SeedError::Unknown(format!("{what}: the seed names no such user")))?;
+            let cx = cx.within(named(tenants, &inbox.tenant)?);
+            let messages: Vec<SeedMessage> = inbox
+                .messages
+                .iter()
+                .map(|message| SeedMessage {
+                    kind: message.kind.clone(),
+                    subject: message.subject.clone(),
+                    body: message.body.clone(),
+                    read: message.read,
+                })
+                .collect();
+            let planted = cell.services().notify.seed_inbox(&cx, user, &messages).await;
+            planted.map_err(|source| SeedError::Refused { what, source })?;
         }
         Ok(())
     }

@@ -214,5 +214,10 @@ fn outcome(answer: &Result<Response>) -> Outcome {
     }
 }
 
+/// Whether a client asks to leave HTTP for another protocol.
+pub(crate) fn asks_to_switch(request: &Request) -> bool {
+    upgrade::asked(request).is_some()
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,9 @@ async fn answer(arrival: Arrival) -> Result<Response> {
         Target::Modules => backends::serve(&visit, cx, request).await,
         Target::Service(number) => {
             request.extensions_mut().insert(Arc::clone(&entry.operation));
+            if backends::asks_to_switch(&request) {
+                request.extensions_mut().insert(visit.core.traffic.place());
+            }
             visit.core.links[number].call(cx, request).await
         }
     }

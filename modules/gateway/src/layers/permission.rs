@@ -61,7 +61,8 @@ fn allow(known: &Known, access: &Access, from_path: Option<&str>) -> Result<()> 
                 Err(Error::forbidden(permission))
             }
         }
-        Access::Operator if known.is_operator() => Ok(()),
+        Access::OperatorOr(_) | Access::Operator if known.is_operator() => Ok(()),
+        Access::OperatorOr(permission) => of_a_tenant(known).and_then(|()| granted(permission)),
         Access::Operator => {
             Err(Error::new(Slug::Forbidden, "Only the operator of this installation may do this."))
         }
@@ -122,6 +123,8 @@ mod tests {
             (Access::PathPermission("{module}.{model}.read"), [401, 403, 200, 200, 403]),
             (Access::Platform("modules.register"), [401, 200, 403, 403, 200]),
             (Access::Platform("plans.write"), [401, 200, 403, 403, 200]),
+            (Access::OperatorOr("wallets.read"), [401, 200, 200, 200, 403]),
+            (Access::OperatorOr("wallets.write"), [401, 200, 200, 403, 403]),
             (Access::Operator, [401, 200, 403, 403, 403]),
         ];
         for (access, expected) in rules {

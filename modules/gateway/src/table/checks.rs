@@ -69,14 +69,15 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
         "an Idempotency-Key can be required of POST and PATCH only",
     );
     ensure(operation.body_limit > 0, "its body limit must be above 0");
-    ensure((200..400).contains(&operation.answer.0), "its status of success must be 200 to 399");
+    let fits = operation.answer.0 == 101 || (200..400).contains(&operation.answer.0);
+    ensure(fits, "its status of success must be 101 or 200 to 399");
     if let Some(example) = operation.example {
         ensure(serde_json::from_str::<serde_json::Value>(example).is_ok(), "its example is not JSON");
         ensure(operation.body.is_some(), "has an example of a body and takes none");
     }
     match &operation.access {
         Access::Public | Access::Authenticated | Access::Operator => {}
-        Access::Permission(permission) | Access::Platform(permission) => {
+        Access::Permission(permission) | Access::Platform(permission) | Access::OperatorOr(permission) => {
             ensure(is_permission(permission), "its permission must look like wallets.read");
         }
         Access::PathPermission(template) => {

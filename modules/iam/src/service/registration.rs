@@ -4,6 +4,7 @@ use fabric::postgres::{Audit, Reason};
 use kernel::{Ctx, Error, FieldCode, FieldError, Result, SessionId, Slug, TenantId, UserId, check::Checks};
 
 use super::{
+    mails::Recipient,
     tenants::add_tenant,
     tokens::{RefreshToken, Standing},
 };
@@ -11,7 +12,7 @@ use crate::{
     Iam,
     events::{Tell as _, TenantCreated, UserCreated},
     http::auth::{RegisterIn, TokensOut},
-    model::{RoleKind, TenantKind, normal_email, password},
+    model::{MailPurpose, RoleKind, TenantKind, normal_email, password},
     store::{
         accounts::{self, NewAccount},
         members, sessions,
@@ -24,8 +25,8 @@ use crate::{
 pub(super) const MOST_NAME: usize = 120;
 
 impl Iam {
-    /// Makes a user, a tenant and the membership of its Owner, and signs the user in: one transaction. Wallet, trial and
-    /// mail follow from its events.
+    /// Makes a user, a tenant and the membership of its Owner, and signs the user in: one transaction, and
+    /// the verification mail goes with it. Wallet and trial follow from its events.
     ///
     /// # Errors
     /// `validation-error`, `already-exists` for an address with an account, `rate-limited` when the hash pool is full.
@@ -77,6 +78,8 @@ impl Iam {
         tx.event(founded.event()?)?;
         tx.audit(Audit::new("user.created", "user", user).of(tenant).after(&told))?;
         tx.audit(Audit::new("tenant.created", "tenant", tenant).of(tenant).after(&founded))?;
+        let to = Recipient { user, email: &email, name, tenant: Some(tenant), reader: Some(user) };
+        self.send_token(&mut tx, &to, MailPurpose::Verify, cx.locale(), false).await?;
         let standing = Standing {
             user,
             email: email.clone(),

@@ -8,15 +8,18 @@ use kernel::{
 };
 use ports::{ModuleSnapshot, http::Page, http::page_size};
 
-use super::registration::{MOST_NAME, address_taken};
+use super::{
+    mails::Recipient,
+    registration::{MOST_NAME, address_taken},
+};
 use crate::{
     Iam,
     events::{RoleChanged, Tell as _, UserBlocked, UserCreated, UserDeleted, UserUpdated},
     generations::Subject,
     http::users::{RoleIdsIn, UserIn, UserOut, UserPatch, UsersQuery},
     model::{
-        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MemberState, RoleKind, SessionEnd, TenantKind,
-        expect_version, normal_email, password, permission::Catalogue, spare_owner,
+        KEPT_AFTER_DELETION, MOST_ROLES_OF_MEMBER, MailPurpose, MemberState, RoleKind, SessionEnd,
+        TenantKind, expect_version, normal_email, password, permission::Catalogue, spare_owner,
     },
     store::{
         accounts::{self, NewAccount},
@@ -97,6 +100,8 @@ impl Iam {
         let told =
             UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };
         tx.event(told.event()?)?;
+        let to = Recipient { user, email: &email, name, tenant: Some(tenant), reader: Some(user) };
+        self.send_token(&mut tx, &to, MailPurpose::Verify, cx.locale(), false).await?;
         let held = found
             .into_iter()
             .map(|role| HeldRole { id: role.id, name: role.name, kind: role.kind })

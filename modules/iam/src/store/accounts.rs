@@ -153,3 +153,27 @@ pub async fn remember_tenant(tx: &mut Tx, user: UserId, tenant: TenantId) -> Res
     .await
     .map(drop)
 }
+
+/// Notes that the address was shown to be the person's; one that was before keeps its date.
+pub async fn verify(tx: &mut Tx, user: UserId, now: Timestamp) -> Result<()> {
+    tx.query(sql!(
+        "update iam.user_account set email_verified_at = $2 where id = $1 and email_verified_at is null"
+    ))
+    .bind(user)
+    .bind(now)
+    .run()
+    .await
+    .map(drop)
+}
+
+/// The tenants in which a person is an active member; at most 1,000.
+pub async fn tenants_of(tx: &mut Tx, user: UserId) -> Result<Vec<TenantId>> {
+    let found: Vec<(TenantId,)> = tx
+        .query(sql!(
+            "select tenant_id from iam.membership where user_id = $1 and state = 'active' order by tenant_id limit 1000"
+        ))
+        .bind(user)
+        .all()
+        .await?;
+    Ok(found.into_iter().map(|(tenant,)| tenant).collect())
+}
