@@ -85,7 +85,10 @@ fn set(options: &mut ResolverOpts) {
 }
 
 fn unavailable(why: String) -> Error {
-    Error::new(Slug::DependencyUnavailable, "The name server does not answer; the question is put again later.")
-        .for_author(format!("{why}; the operator can name another one in KERNEL_DNS_RESOLVER"))
-        .because(why)
+    Error::new(
+        Slug::DependencyUnavailable,
+        "The name server does not answer; the question is put again later.",
+    )
+    .for_author(format!("{why}; the operator can name another one in KERNEL_DNS_RESOLVER"))
+    .because(why)
 }

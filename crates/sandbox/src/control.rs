@@ -1,11 +1,15 @@
 //! The control database: which sandboxes there are. All its SQL.
 
+mod hostnames;
+
 use fabric::{
     postgres::{Database, FromRow, Reason, Tx},
     sql,
 };
 use kernel::{Clock, Ctx, Error, Result, SandboxName, Slug, Timestamp};
 use uuid::Uuid;
+
+pub(crate) use hostnames::HostnameRow;
 
 /// The registry of sandboxes.
 #[derive(Clone)]

@@ -130,7 +130,8 @@ mod tests {
     use super::*;
 
     fn answer(kind: &str, body: &'static [u8]) -> Answer {
-        let response = Response::builder().status(404).header("content-type", kind).header("set-cookie", "a=b");
+        let response =
+            Response::builder().status(404).header("content-type", kind).header("set-cookie", "a=b");
         let (head, ()) = response.header("retry-after", "7").body(()).unwrap().into_parts();
         Answer::new(head, Bytes::from_static(body))
     }
@@ -138,7 +139,10 @@ mod tests {
     #[test]
     fn a_body_is_told_as_what_it_is() {
         let told = |kind, body| answer(kind, body).told_body(&["secret-key".to_owned()]);
-        assert_eq!(told("application/json", br#"{"k":"secret-key"}"#), (json!({ "k": "***" }), Encoding::Json));
+        assert_eq!(
+            told("application/json", br#"{"k":"secret-key"}"#),
+            (json!({ "k": "***" }), Encoding::Json)
+        );
         assert_eq!(told("application/problem+json; charset=utf-8", b"{}"), (json!({}), Encoding::Json));
         assert_eq!(told("application/json", b"{"), (json!("{"), Encoding::Text));
         assert_eq!(told("image/png", &[0xff]), (json!("/w=="), Encoding::Base64));
@@ -162,6 +166,9 @@ mod tests {
         let told = answer("text/plain", b"x");
         assert_eq!(told.clause(&secrets), "answered 404 Not Found: x");
         assert_eq!(told.retry_after(), Some(7));
-        assert_eq!(told.told_headers(&secrets).keys().map(String::as_str).collect::<Vec<_>>(), ["content-type", "retry-after"]);
+        assert_eq!(
+            told.told_headers(&secrets).keys().map(String::as_str).collect::<Vec<_>>(),
+            ["content-type", "retry-after"]
+        );
     }
 }

@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_signature_can_be_checked_by_the_other_end() {
-        let request = signed(&Credentials::Hmac { key_id: Some("id".into()), secret: Secret::new("s") }, None);
+        let request =
+            signed(&Credentials::Hmac { key_id: Some("id".into()), secret: Secret::new("s") }, None);
         let timestamp = request.headers()["x-timestamp"].to_str().unwrap();
         // sha256("body")
         let body = "230d8358dc8e8890b4c58deeb62912ee2f20357ae92a5cc861b98e68fe31acb5";

@@ -156,7 +156,9 @@ impl Form<'_> {
         let key = self.secret("key", |given| given.key.take(), place == Place::Header);
         let name = self.given.name.take().unwrap_or_else(|| "X-Api-Key".to_owned());
         let fits = match place {
-            Place::Header => HeaderName::try_from(name.as_str()).is_ok() && !name.eq_ignore_ascii_case("host"),
+            Place::Header => {
+                HeaderName::try_from(name.as_str()).is_ok() && !name.eq_ignore_ascii_case("host")
+            }
             Place::Query => !name.is_empty() && name.len() <= 100,
         };
         if !fits {
@@ -167,7 +169,8 @@ impl Form<'_> {
 
     fn client(&mut self, check_url: impl FnOnce(&str) -> Result<String, FieldError>) -> Option<Credentials> {
         let token_url = self.text("tokenUrl", |given| given.token_url.take());
-        let token_url = token_url.and_then(|url| check_url(&url).map_err(|error| self.wrong.push(error)).ok());
+        let token_url =
+            token_url.and_then(|url| check_url(&url).map_err(|error| self.wrong.push(error)).ok());
         let id = self.text("clientId", |given| given.client_id.take());
         let secret = self.secret("clientSecret", |given| given.client_secret.take(), false);
         let (scope, audience) = (self.given.scope.take(), self.given.audience.take());
@@ -178,7 +181,11 @@ impl Form<'_> {
     /// What is left was meant for another kind of authentication.
     fn nothing_else(&mut self, kind: AuthType) {
         for name in self.given.names() {
-            self.note(name, FieldCode::NotAllowed, &format!("does not belong to the authType {}", kind.as_str()));
+            self.note(
+                name,
+                FieldCode::NotAllowed,
+                &format!("does not belong to the authType {}", kind.as_str()),
+            );
         }
     }
 }
@@ -224,7 +231,10 @@ mod tests {
             (AuthType::ApiKey, r#"{"key":"k","name":"key","in":"query"}"#),
             (AuthType::Bearer, r#"{"token":"t"}"#),
             (AuthType::Basic, r#"{"username":"u","password":"p"}"#),
-            (AuthType::OAuth2, r#"{"tokenUrl":"https://a.example/t","clientId":"c","clientSecret":"s","scope":"a b"}"#),
+            (
+                AuthType::OAuth2,
+                r#"{"tokenUrl":"https://a.example/t","clientId":"c","clientSecret":"s","scope":"a b"}"#,
+            ),
             (AuthType::Hmac, r#"{"secret":"s","keyId":"k"}"#),
         ] {
             assert!(read_as(kind, json).unwrap().is_some(), "{json}");

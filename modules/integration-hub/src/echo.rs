@@ -59,11 +59,8 @@ impl Drop for Echo {
 }
 
 async fn answer(head: Parts, body: Bytes) -> Json<Value> {
-    let headers: BTreeMap<&str, &str> = head
-        .headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-        .collect();
+    let headers: BTreeMap<&str, &str> =
+        head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let body = match serde_json::from_slice(&body) {
         Ok(json) => json,
         Err(_) if body.is_empty() => Value::Null,

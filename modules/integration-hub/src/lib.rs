@@ -21,7 +21,6 @@ mod store;
 mod tasks;
 mod token;
 mod vault;
-mod words;
 
 use std::sync::{Arc, Weak};
 

@@ -162,7 +162,8 @@ mod tests {
         assert_eq!(path("/a?api_key=x&page=2", NONE), "/a?api_key=***&page=2");
         let form = body(b"user=ada&password=x", "application/x-www-form-urlencoded; charset=utf-8", NONE);
         assert_eq!(form.as_deref(), Some("user=ada&password=***"));
-        let sent = BTreeMap::from([("X-Auth-Token".to_owned(), "x".to_owned()), ("Accept".into(), "y".into())]);
+        let sent =
+            BTreeMap::from([("X-Auth-Token".to_owned(), "x".to_owned()), ("Accept".into(), "y".into())]);
         let kept = headers(&sent, NONE);
         assert_eq!((kept["X-Auth-Token"].as_str(), kept["Accept"].as_str()), (MASK, "y"));
     }

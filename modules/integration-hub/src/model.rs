@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fabric::dialler::Dialler;
+use fabric::{dialler::Dialler, words};
 use http::{HeaderName, HeaderValue, Uri};
 use kernel::{Error, FieldCode, FieldError, Id, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{echo::ECHO, retry::MOST_RETRIES, words::words};
+use crate::{echo::ECHO, retry::MOST_RETRIES};
 
 /// See [`ProviderId`].
 pub(crate) enum ProviderKind {}
@@ -302,7 +302,9 @@ mod tests {
     #[test]
     fn credentials_stay_with_their_server() {
         assert!(same_origin("https://api.example.com/v1", "https://API.example.com:443/v2"));
-        for other in ["https://api.example.org/v1", "http://api.example.com/v1", "https://api.example.com:8443"] {
+        for other in
+            ["https://api.example.org/v1", "http://api.example.com/v1", "https://api.example.com:8443"]
+        {
             assert!(!same_origin("https://api.example.com/v1", other), "{other}");
         }
     }
@@ -310,7 +312,13 @@ mod tests {
     #[test]
     fn headers_of_the_connection_and_credentials_are_refused() {
         let mut wrong = Vec::new();
-        let headers = [("Host", "x"), ("authorization", "x"), ("X-Forwarded-For", "x"), ("bad name", "x"), ("X-Fine", "y\n")];
+        let headers = [
+            ("Host", "x"),
+            ("authorization", "x"),
+            ("X-Forwarded-For", "x"),
+            ("bad name", "x"),
+            ("X-Fine", "y\n"),
+        ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         check_headers("/headers", &headers, 20, &mut wrong);
         assert_eq!(wrong.len(), 5);

@@ -14,13 +14,7 @@ use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 use uuid::Uuid;
 
 use crate::{
-    admission::Door,
-    answer::Answer,
-    auth,
-    credentials::Credentials,
-    model::Config,
-    outward::Outward,
-    retry,
+    admission::Door, answer::Answer, auth, credentials::Credentials, model::Config, outward::Outward, retry,
 };
 
 /// Longest body that is read.
@@ -143,16 +137,25 @@ pub(crate) async fn send(
         let met = sender.attempt(limit).await;
         attempts += 1;
         let (failure, asked) = match met {
-            Ok(answer) if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS => {
+            Ok(answer)
+                if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS =>
+            {
                 // A provider that asks for patience is well.
                 let unwell = answer.status.is_server_error();
-                change = note(change, ticket.end(Instant::now(), if unwell { Outcome::Failed } else { Outcome::Answered }));
+                change = note(
+                    change,
+                    ticket.end(Instant::now(), if unwell { Outcome::Failed } else { Outcome::Answered }),
+                );
                 let failure = End::Failed(answer.clause(&sender.secrets), Some(answer.status));
                 (failure, answer.retry_after().map(Duration::from_secs))
             }
             Ok(answer) => {
                 change = note(change, ticket.end(Instant::now(), Outcome::Answered));
-                break if answer.status.is_client_error() { End::Rejected(answer) } else { End::Answered(answer) };
+                break if answer.status.is_client_error() {
+                    End::Rejected(answer)
+                } else {
+                    End::Answered(answer)
+                };
             }
             Err(miss @ Miss::Refused(_)) => {
                 change = note(change, ticket.end(Instant::now(), Outcome::Unknown));

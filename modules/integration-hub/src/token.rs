@@ -48,7 +48,12 @@ struct TokenAnswer {
 
 impl Tokens {
     /// The token; one of those who wait for it fetches it, within `limit`.
-    pub(crate) async fn get(&self, dialler: &Dialler, client: &Client, limit: Duration) -> Result<String, Miss> {
+    pub(crate) async fn get(
+        &self,
+        dialler: &Dialler,
+        client: &Client,
+        limit: Duration,
+    ) -> Result<String, Miss> {
         let asked = Instant::now();
         let late = || Miss::Late { what: "the token address", limit };
         let waited = tokio::time::timeout(limit, self.0.lock()).await;
@@ -84,13 +89,6 @@ impl Tokens {
 }
 
 async fn fetch(dialler: &Dialler, client: &Client, limit: Duration) -> Result<Token, Miss> {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "client_credentials");
-    for (name, value) in [("scope", &client.scope), ("audience", &client.audience)] {
-        if let Some(value) = value {
-            form.append_pair(name, value);
-        }
-    }
     // RFC 6749 §2.3.1: both parts are form-encoded before they are put together.
     let coded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let credentials = basic(&coded(&client.id), &kernel::Secret::new(coded(client.secret.expose())));
@@ -101,7 +99,7 @@ async fn fetch(dialler: &Dialler, client: &Client, limit: Duration) -> Result<To
         .header(header::AUTHORIZATION, authorization)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(header::ACCEPT, "application/json")
-        .body(Bytes::from(form.finish()))
+        .body(Bytes::from(form(client)))
         .map_err(|_| Miss::Refused("the token address is none".to_owned()))?;
     let asked = Instant::now();
     let response = dialler.request_following(request, 0, limit).await.map_err(Miss::from)?;
@@ -123,3 +121,13 @@ async fn fetch(dialler: &Dialler, client: &Client, limit: Duration) -> Result<To
     Ok(Token { text: token.access_token, good_until: asked + lasts.saturating_sub(MARGIN) })
 }
 
+fn form(client: &Client) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    for (name, value) in [("scope", &client.scope), ("audience", &client.audience)] {
+        if let Some(value) = value {
+            form.append_pair(name, value);
+        }
+    }
+    form.finish()
+}

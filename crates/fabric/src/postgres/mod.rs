@@ -19,6 +19,7 @@ mod schemas;
 mod scram;
 mod statement;
 mod tx;
+mod words;
 
 pub use audit::Audit;
 pub use cluster::{Cluster, ClusterError, template_database};

@@ -179,7 +179,9 @@ impl Form for Vec<SocketAddr> {
             match (bare.parse::<IpAddr>(), entry.parse::<SocketAddr>()) {
                 (Ok(address), _) => Ok(SocketAddr::new(address, 53)),
                 (_, Ok(server)) if server.port() != 0 => Ok(server),
-                _ => Err(Unfit::because("write an IP address like 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53")),
+                _ => Err(Unfit::because(
+                    "write an IP address like 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53",
+                )),
             }
         })
     }

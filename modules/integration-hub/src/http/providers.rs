@@ -263,7 +263,11 @@ async fn list(
     Ok(hub.providers(&cx, &query).await?)
 }
 
-async fn create(State(hub): State<Hub>, Cx(cx): Cx, Body(new): Body<ProviderIn>) -> Result<Created<ProviderOut>> {
+async fn create(
+    State(hub): State<Hub>,
+    Cx(cx): Cx,
+    Body(new): Body<ProviderIn>,
+) -> Result<Created<ProviderOut>> {
     Ok(Created(hub.create_provider(&cx, new).await?))
 }
 

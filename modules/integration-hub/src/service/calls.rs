@@ -44,7 +44,7 @@ impl IntegrationHub {
         door.check(Instant::now())?;
         let call = Call {
             id: CallId::new(),
-            place: self.doors.admit(cx.tenant()?, &door)?,
+            _place: self.doors.admit(cx.tenant()?, &door)?,
             marks: marks(cx, None),
             patience: Patience { retries: provider.target.config.retries, until: until(cx) },
             provider,
@@ -179,7 +179,8 @@ impl IntegrationHub {
         let place = self.doors.admit(cx.tenant()?, &provider.target.door)?;
         provider.target.door = Arc::new(Door::new(provider.target.config.rps));
         let patience = Patience { retries: 0, until: until(cx) };
-        let call = Call { id: CallId::new(), place, marks: marks(cx, None), patience, provider, request };
+        let call =
+            Call { id: CallId::new(), _place: place, marks: marks(cx, None), patience, provider, request };
         self.note(&mut tx, &call, Origin::Test).await?;
         tx.commit_unanswered().await?;
 
@@ -204,7 +205,8 @@ impl IntegrationHub {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let list = format!("calls of {:?} in {:?}", query.provider_id, query.state);
-        let after = query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
+        let after =
+            query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
         let rows = store::list(&self.db, cx, query.provider_id, query.state, after, most + 1).await?;
         let place = |last: &CallRow| self.cursor.write(tenant, &list, &last.id);
         Ok(Page::cut(rows, most, place).map(LoggedOut::from))

@@ -42,7 +42,8 @@ impl IntegrationHub {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
         let list = format!("failed calls of {:?}", query.provider_id);
-        let after = query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
+        let after =
+            query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
         let rows = store::list(&self.db, cx, query.provider_id, after, most + 1).await?;
         let place = |last: &LetterRow| self.cursor.write(tenant, &list, &last.id);
         Ok(Page::cut(rows, most, place).map(DeadLetterOut::from))
@@ -125,7 +126,7 @@ impl IntegrationHub {
         let until = Instant::now() + RETRY_TIME;
         let call = Call {
             id: CallId::new(),
-            place,
+            _place: place,
             marks: marks(&cx, Some(key)),
             patience: Patience { retries: 0, until },
             provider: callable,

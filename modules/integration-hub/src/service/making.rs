@@ -41,7 +41,7 @@ pub(super) struct Call {
     pub marks: Marks,
     pub patience: Patience,
     /// Held until it is done.
-    pub place: Admitted,
+    pub _place: Admitted,
 }
 
 /// What became of it.
@@ -135,7 +135,9 @@ impl IntegrationHub {
                 let error = Some(mask::storable(&answer.clause(&sent.secrets)));
                 (CallState::Rejected, Ended { error, ..answered(answer) })
             }
-            End::Refused(told) => (CallState::Failed, Ended { error: Some(told.clone()), ..Ended::default() }),
+            End::Refused(told) => {
+                (CallState::Failed, Ended { error: Some(told.clone()), ..Ended::default() })
+            }
             End::Failed(told, status) => {
                 let status = status.and_then(|status| i16::try_from(status.as_u16()).ok());
                 (CallState::Failed, Ended { error: Some(told.clone()), status, ..Ended::default() })

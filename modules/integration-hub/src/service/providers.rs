@@ -5,9 +5,7 @@ use ports::http::{Page, page_size};
 use crate::{
     IntegrationHub, credentials, events,
     http::providers::{Circuit, CredentialsIn, ProviderIn, ProviderOut, ProviderPatch, ProvidersQuery},
-    model::{
-        AuthType, Config, ProviderId, ProviderType, Status, check_name, check_url, same_origin, settle,
-    },
+    model::{AuthType, Config, ProviderId, ProviderType, Status, check_name, check_url, same_origin, settle},
     store::providers::{self as store, ProviderRow},
     vault::{self, Sealed, Vault},
 };
@@ -98,7 +96,8 @@ impl IntegrationHub {
     pub(crate) async fn providers(&self, cx: &Ctx, query: &ProvidersQuery) -> Result<Page<ProviderOut>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
-        let after = query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, LIST, cursor)).transpose()?;
+        let after =
+            query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, LIST, cursor)).transpose()?;
         let rows = store::list(&self.db, cx, after, most + 1).await?;
         let place = |last: &ProviderRow| self.cursor.write(tenant, LIST, &last.name);
         Ok(Page::cut(rows, most, place).map(|row| self.out(row)))
@@ -149,7 +148,8 @@ impl IntegrationHub {
             }
             None if row.auth_type == AuthType::None => row.credentials = None,
             None if moved => {
-                let message = "are needed anew with another authType or another server: the old ones stay behind";
+                let message =
+                    "are needed anew with another authType or another server: the old ones stay behind";
                 wrong.push(FieldError::new("/credentials", FieldCode::Required, message));
             }
             None => {}

@@ -77,7 +77,8 @@ pub(crate) async fn insert(tx: &mut Tx, row: &ProviderRow) -> Result<ProviderRow
     match made {
         Ok(Some(row)) => Ok(row),
         Ok(None) => {
-            let text = format!("A tenant has at most {MOST_PROVIDERS} providers; delete one that is not used.");
+            let text =
+                format!("A tenant has at most {MOST_PROVIDERS} providers; delete one that is not used.");
             Err(Error::new(Slug::LimitExceeded, text))
         }
         Err(error) => Err(named(&row.name, error)),
@@ -190,8 +191,10 @@ pub(crate) async fn list(
 
 /// A provider by its name.
 pub(crate) async fn by_name(tx: &mut Tx, name: &str) -> Result<Option<ProviderId>> {
-    tx.query(sql!("select p.id from integration.provider p where kernel.owns($1, p.tenant_id) and p.name = $2"))
-        .bind(name.to_owned())
-        .optional_value()
-        .await
+    tx.query(sql!(
+        "select p.id from integration.provider p where kernel.owns($1, p.tenant_id) and p.name = $2"
+    ))
+    .bind(name.to_owned())
+    .optional_value()
+    .await
 }

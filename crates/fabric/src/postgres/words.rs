@@ -1,6 +1,8 @@
 //! Enums that are one word each: on the wire, in a column and in a log.
 
-/// Declares an enum whose values are words, the same in JSON, in Postgres (`text`) and in print.
+/// Declares an enum whose values are words, the same in JSON, in Postgres (`text`) and in print. Whoever uses it depends
+/// on serde, schemars and sqlx.
+#[macro_export]
 macro_rules! words {
     (
         $(#[$about:meta])*
@@ -14,7 +16,7 @@ macro_rules! words {
 
         impl $name {
             /// The word.
-            pub(crate) const fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
         }
@@ -53,5 +55,3 @@ macro_rules! words {
         }
     };
 }
-
-pub(crate) use words;
