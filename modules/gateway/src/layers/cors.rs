@@ -123,8 +123,10 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use kernel::Caller;
+
     use super::*;
-    use crate::{layers::through, tests::gateway, visit::AskedHost};
+    use crate::{credentials::Known, layers::through, tests::gateway, visit::AskedHost};
 
     async fn asked(method: Method, pairs: &[(&str, &str)]) -> Response {
         let mut request = http::Request::builder().method(method).uri("/api/v1/things");
@@ -194,7 +196,8 @@ mod tests {
             let request = http::Request::get("/api/v1/things").header("origin", "https://shop.example");
             let arrival = kernel.found(request);
             let response = through(Cors, arrival, move |arrival| {
-                arrival.visit.known.get_or_init(|| crate::visit::Known::of_tenant(tenant));
+                let caller = Caller { tenant: Some(tenant), ..Caller::stranger() };
+                arrival.visit.known.get_or_init(|| Arc::new(Known { caller, ..Known::stranger() }));
                 Response::default()
             });
             assert_eq!(response.await.headers().contains_key("access-control-allow-origin"), told);
