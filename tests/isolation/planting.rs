@@ -157,6 +157,7 @@ pub async fn plant(api: &Api, addresses: &[Address], mark: &'static str) -> Tena
     records(&mut tenant).await;
     examples(&mut tenant, addresses).await;
     events(&mut tenant).await;
+    outward(&mut tenant).await;
     tenant
 }
 
@@ -209,6 +210,20 @@ async fn events(tenant: &mut Tenant) {
                 .await
                 .expect(200);
         }
+    }
+}
+
+/// A call that a provider answered, and one that failed for good.
+async fn outward(tenant: &mut Tenant) {
+    let mark = tenant.mark;
+    // Nobody listens at port 1.
+    for (name, address, status) in [("near", "kernel://echo", 200), ("far", "http://127.0.0.1:1", 502)] {
+        let provider = json!({ "name": format!("{name} {mark}"), "type": "custom", "baseUrl": address, "authType": "none",
+                               "config": { "retries": 0 } });
+        let provider = tenant.make("/api/v1/integrations/providers", provider).await.expect(201).id();
+        let call = json!({ "providerId": provider, "method": "POST", "path": format!("/{mark}"),
+                           "body": { "text": format!("said by {mark}") } });
+        tenant.make("/api/v1/integrations/call", call).await.expect(status);
     }
 }
 

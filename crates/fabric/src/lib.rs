@@ -1,9 +1,11 @@
 //! Pipes: narrow contracts over real parts. What a service knows of Postgres, a cache, a log or a disk is here.
 
 pub mod blobs;
+pub mod breaker;
 pub mod cache;
 pub mod crypto;
 pub mod dialler;
+pub mod dns;
 mod enum_words;
 pub mod jobs;
 pub mod log;

@@ -11,11 +11,12 @@ use std::{
 
 use audit::{Audit, AuditDeps};
 use data_layer::{DataLayer, DataLayerDeps};
-use domain_resolver::{DomainResolver, DomainResolverDeps};
+use domain_resolver::{DomainResolver, DomainResolverDeps, Hostnames};
 use event_bus::{EventBus, EventBusDeps};
 use fabric::{
     crypto::RootKey,
     dialler::Dialler,
+    dns::Dns,
     jobs::{Jobs, JobsOptions},
     log::{Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions},
     postgres::{Database, DatabaseOptions, Login, Logins, Reason, Schemas},
@@ -23,6 +24,7 @@ use fabric::{
 };
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
+use integration_hub::{IntegrationHub, IntegrationHubDeps};
 use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use notify::{MailSettings, Notify, NotifyDeps};
@@ -62,6 +64,8 @@ pub struct Services {
     pub audit: Arc<Audit>,
     /// Modules.
     pub modules: Arc<ModuleRegistry>,
+    /// Calls to third parties.
+    pub integrations: Arc<IntegrationHub>,
     /// Hosts.
     pub domains: Arc<DomainResolver>,
     /// Mail, inboxes, websockets.
@@ -83,6 +87,11 @@ pub(crate) struct CellDeps<'a> {
     pub metrics: Arc<Metrics>,
     pub operator: Arc<dyn OperatorGate>,
     pub dialler: Dialler,
+    pub echo: Option<String>,
+    pub dns: Dns,
+    pub hostnames: Arc<dyn Hostnames>,
+    /// Where domains that tenants add must lead.
+    pub outside: String,
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
     pub mail: MailSettings,
@@ -146,10 +155,21 @@ impl Cell {
             install_timeout: deps.install_timeout,
             backends: deps.backends,
         });
+        let integrations = IntegrationHub::create(IntegrationHubDeps {
+            db: db.clone(),
+            dialler: deps.dialler.clone(),
+            echo: deps.echo,
+            cursor: cursor.clone(),
+        });
         let domains = DomainResolver::create(DomainResolverDeps {
             sandbox: name.clone(),
             iam: iam_link.clone(),
             hosts: deps.hosts,
+            db: db.clone(),
+            dns: deps.dns,
+            hostnames: deps.hostnames,
+            cursor: cursor.clone(),
+            target: deps.outside,
         });
         let audit =
             Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
@@ -167,7 +187,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains, notify };
+        let services = Services { iam, data_layer, event_bus, audit, modules, integrations, domains, notify };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -344,6 +364,7 @@ impl Services {
             self.notify.clone(),
             self.audit.clone(),
             self.modules.clone(),
+            self.integrations.clone(),
             self.domains.clone(),
         ]
     }
@@ -353,7 +374,9 @@ impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
         let jobs = self.iam.jobs(jobs);
-        self.notify.jobs(jobs)
+        let jobs = self.notify.jobs(jobs);
+        let jobs = self.integrations.jobs(jobs);
+        self.domains.jobs(jobs)
     }
 }
 

@@ -9,10 +9,12 @@ use std::{
 use fabric::{
     crypto::RootKey,
     dialler::{Dialler, DiallerOptions},
+    dns::Dns,
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
+use integration_hub::Echo;
 use kernel::{
     Result, SandboxName, Secret, Slug,
     config::{Config, DatabaseServer, Template},
@@ -25,6 +27,7 @@ use crate::{
     cell::Cell,
     control::{Control, SandboxRow},
     error::OpenError,
+    hostnames::Directory,
     installation::Installation,
     opening::{CONTROL, check_key, open_control},
     operator::Operator,
@@ -46,9 +49,13 @@ pub struct Estate {
     pub(crate) verbs: tokio::sync::Semaphore,
     pub(crate) operator: Arc<Operator>,
     pub(crate) dialler: Dialler,
+    pub(crate) echo: Option<Echo>,
+    pub(crate) dns: Dns,
     pub(crate) hash_pool: HashPool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: HostRules,
+    /// What tenants added to them.
+    pub(crate) hostnames: Arc<Directory>,
     slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
     timings: OnceLock<Timings>,
     stop: CancellationToken,
@@ -128,17 +135,21 @@ impl Estate {
         step("control database", &mut timings);
         let templates = Templates::new(migrations);
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
+        let echo = Echo::start()
+            .await
+            .inspect_err(|error| tracing::warn!(%error, "the echo for integrations could not be started"))
+            .ok();
+        let backends = options.backends.values().filter_map(|url| url.strip_prefix("http://")?.parse().ok());
         let dialler = Dialler::new(DiallerOptions {
             allowed: config.outbound.allowed_targets.clone(),
-            own: options
-                .backends
-                .values()
-                .filter_map(|url| url.strip_prefix("http://")?.parse().ok())
-                .collect(),
+            own: backends.chain(echo.as_ref().map(Echo::address)).collect(),
             ..DiallerOptions::default()
         })
         .map_err(|error| OpenError::NotYet(error.to_string()))?;
         let hosts = HostRules::new(own_hosts(&options));
+        let hostnames = Arc::new(Directory::default());
+        hostnames.refresh(&control).await?;
+        let dns = Dns::new(&config.outbound.name_servers);
         let estate = Arc::new(Self {
             spares: Spares::default(),
             verbs: tokio::sync::Semaphore::new(4),
@@ -149,9 +160,12 @@ impl Estate {
             templates,
             operator,
             dialler,
+            echo,
+            dns,
             hash_pool: HashPool::new(HashPoolOptions::default()),
             metrics: Arc::new(Metrics::new()),
             hosts,
+            hostnames,
             slots: Mutex::default(),
             timings: OnceLock::new(),
             stop: CancellationToken::new(),

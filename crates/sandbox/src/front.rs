@@ -15,7 +15,10 @@ pub struct EstateCells(pub Arc<Estate>);
 #[async_trait]
 impl Cells for EstateCells {
     fn sandbox_of_host(&self, host: &str) -> HostVerdict {
-        self.0.hosts.verdict(host)
+        match self.0.hosts.verdict(host) {
+            HostVerdict::Unknown => self.0.hostnames.verdict(host),
+            known => known,
+        }
     }
 
     async fn gateway(&self, name: &SandboxName) -> Result<Arc<Gateway>> {

@@ -43,6 +43,8 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
             tracing::warn!(sandbox = %cell.name(), ?error, "can't be put to sleep; tried again in a second");
         }
     }
+    // Hostnames that another process claimed or gave up.
+    estate.hostnames.refresh(estate.control()).await?;
     // Due times are to the second for those awake (their own jobs) and to a few seconds for sleepers.
     if round.is_multiple_of(5) {
         for (name, expired) in estate.control().due().await? {

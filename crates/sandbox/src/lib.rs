@@ -13,6 +13,7 @@ mod error;
 mod estate;
 mod front;
 mod halves;
+mod hostnames;
 mod http;
 mod installation;
 mod keeper;

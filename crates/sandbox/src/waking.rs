@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use fabric::postgres::{Login, Logins};
 use gateway::{GatewaySettings, RateLimit};
+use integration_hub::Echo;
 use kernel::{Error, Result, SandboxName, Slug};
 use notify::MailSettings;
 use ports::http::ServiceRoutes;
@@ -81,6 +82,10 @@ impl Estate {
             metrics: Arc::clone(&self.metrics),
             operator: self.operator.clone(),
             dialler: self.dialler.clone(),
+            echo: self.echo.as_ref().map(Echo::url),
+            dns: self.dns.clone(),
+            hostnames: Arc::new(self.hostnames.of(&self.control, name, row.id)),
+            outside: outside(&self.options.public_url),
             backends: self.options.backends.clone(),
             install_timeout: self.options.config.modules.install_timeout,
             mail: self.mail_settings(),
@@ -133,6 +138,13 @@ impl Estate {
             None => format!("{scheme}://{name}.localhost"),
         }
     }
+}
+
+/// The host of the public address, without brackets and port.
+fn outside(public_url: &str) -> String {
+    let rest = public_url.split_once("://").map_or(public_url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    domain_resolver::normal(authority)
 }
 
 /// Names of the default sandbox beside localhost: that of the public address, and those configured.

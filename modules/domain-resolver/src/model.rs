@@ -71,7 +71,7 @@ impl Hosts {
 }
 
 /// A host as it is compared: lower case, without port and final dot (RFC 9110 §4.2.3, RFC 1034 §3.1).
-fn normal(host: &str) -> String {
+pub fn normal(host: &str) -> String {
     let host = host.trim();
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),

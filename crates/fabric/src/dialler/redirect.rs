@@ -47,11 +47,17 @@ pub(super) fn keeps_body(status: StatusCode, method: &Method) -> bool {
     same_again || matches!(*method, Method::GET | Method::HEAD)
 }
 
-/// What was meant for the first host alone does not go on to another one.
+/// What was meant for the first host alone does not go on to another one: credentials under their usual names, and every
+/// header whose value its sender marked as sensitive.
 pub(super) fn strip_for_another_host(from: &Uri, to: &Uri, headers: &mut HeaderMap) {
     headers.remove(header::HOST);
     if from.scheme() != to.scheme() || from.authority() != to.authority() {
         for name in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
+            headers.remove(name);
+        }
+        let secret: Vec<_> =
+            headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
+        for name in secret {
             headers.remove(name);
         }
     }
@@ -81,6 +87,9 @@ mod tests {
         let headers = || {
             let mut headers = HeaderMap::new();
             headers.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+            let mut key: http::HeaderValue = "secret".parse().unwrap();
+            key.set_sensitive(true);
+            headers.insert("x-api-key", key);
             headers
         };
         let from: Uri = "https://a.example/".parse().unwrap();
@@ -88,6 +97,6 @@ mod tests {
         strip_for_another_host(&from, &"https://a.example/b".parse().unwrap(), &mut same);
         strip_for_another_host(&from, &"https://b.example/".parse().unwrap(), &mut other);
         strip_for_another_host(&from, &"http://a.example/".parse().unwrap(), &mut plain);
-        assert_eq!((same.len(), other.len(), plain.len()), (1, 0, 0));
+        assert_eq!((same.len(), other.len(), plain.len()), (2, 0, 0));
     }
 }

@@ -21,6 +21,7 @@ mod schemas;
 mod scram;
 mod statement;
 mod tx;
+mod words;
 
 pub use audit::Audit;
 pub use cluster::{Cluster, template_database};

@@ -220,6 +220,16 @@ impl Tx {
         Ok(answer)
     }
 
+    /// Makes it so, and leaves the request open: for work that goes on outside of any transaction and is answered by a
+    /// later one. Until then a repeat of the request is not answered from here; whoever uses this must notice it.
+    ///
+    /// # Errors
+    /// As [`Tx::commit`].
+    pub async fn commit_unanswered(mut self) -> Result<()> {
+        self.request = None;
+        self.commit(()).await
+    }
+
     /// Writes what the transaction leaves behind; says whether an event or an audit record is among it.
     async fn flush<A: Serialize>(&mut self, answer: &A) -> Result<bool> {
         if self.events.is_empty() && self.audits.is_empty() && self.request.is_none() {

@@ -1,7 +1,7 @@
 //! Addresses: what to listen on, whom to trust, where to call, under which name the world knows us.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::form::{Form, Kind, Unfit, parse_list};
 
@@ -160,6 +160,29 @@ impl Form for Vec<Target> {
                 return Network::parse(entry).map(Target::Network).map_err(Unfit::because);
             }
             host_name(entry).map(Target::Host).map_err(Unfit::because)
+        })
+    }
+
+    fn show(&self) -> String {
+        joined(self)
+    }
+}
+
+/// Name servers: IP addresses, with a port unless it is 53.
+impl Form for Vec<SocketAddr> {
+    const SHAPE: &'static str = "a list of IP addresses, each with or without a port, separated by commas";
+    const KIND: Kind = Kind::List;
+
+    fn parse(text: &str) -> Result<Self, Unfit> {
+        parse_list(text, |entry| {
+            let bare = entry.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(entry);
+            match (bare.parse::<IpAddr>(), entry.parse::<SocketAddr>()) {
+                (Ok(address), _) => Ok(SocketAddr::new(address, 53)),
+                (_, Ok(server)) if server.port() != 0 => Ok(server),
+                _ => Err(Unfit::because(
+                    "write an IP address like 9.9.9.9, 127.0.0.1:5353 or [2620:fe::fe]:53",
+                )),
+            }
         })
     }
 

@@ -17,7 +17,7 @@ mod source;
 mod tests;
 mod toml_file;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -198,6 +198,8 @@ pub struct Modules {
 pub struct Outbound {
     /// Private places that may be called all the same.
     pub allowed_targets: Vec<Target>,
+    /// Name servers asked about domains; none: those of the system.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// Outgoing mail.

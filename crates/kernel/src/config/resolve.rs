@@ -129,6 +129,7 @@ impl Reading {
             outbound: Outbound {
                 allowed_targets: self
                     .or_else(KERNEL_ALLOWED_TARGETS, |_| default_targets(sources.in_container)),
+                name_servers: self.optional(KERNEL_DNS_RESOLVER).unwrap_or_default(),
             },
             mail: Mail {
                 server: self.optional(SMTP_URL).map(|url| url.0),

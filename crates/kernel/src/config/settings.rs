@@ -2,6 +2,7 @@
 //! come from here.
 
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -180,6 +181,8 @@ settings! {
     KERNEL_ALLOWED_TARGETS: Vec<Target> = Computed("the machine's loopback; nothing inside a container"),
         "Private hosts and networks that back-ends, webhooks and integrations may call.",
         example "crm.internal,10.20.0.0/16";
+    KERNEL_DNS_RESOLVER: Vec<SocketAddr> = Unset("the system's own"),
+        "Name servers that are asked whether an added domain is its tenant's.", example "9.9.9.9,127.0.0.1:5353";
     KERNEL_OWNER_EMAIL: MailAddress = Unset("a one-time set-up link in the log"),
         "The owner of a platform made from the empty template.", example "owner@example.com";
     KERNEL_OWNER_PASSWORD: Secret = Unset("a one-time set-up link in the log"),

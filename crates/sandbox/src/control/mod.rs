@@ -1,5 +1,6 @@
 //! The control database: which sandboxes there are. All its SQL.
 
+mod hostnames;
 mod snapshots;
 
 use fabric::{
@@ -9,6 +10,7 @@ use fabric::{
 use kernel::{Clock, Ctx, Error, Result, SandboxName, Slug, Timestamp};
 use uuid::Uuid;
 
+pub(crate) use hostnames::HostnameRow;
 pub(crate) use snapshots::SnapshotRow;
 
 /// The registry of sandboxes.

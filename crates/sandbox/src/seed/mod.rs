@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fs};
 
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
+use integration_hub::{ProviderType, SeedProvider};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug, UserId};
 use notify::SeedMessage;
 use schemars::JsonSchema;
@@ -22,6 +23,8 @@ pub struct Seed {
     users: Vec<User>,
     #[serde(default)]
     modules: Vec<Module>,
+    #[serde(default)]
+    integrations: Vec<Integration>,
     #[serde(default)]
     records: Vec<Records>,
     #[serde(default)]
@@ -58,6 +61,17 @@ struct Module {
     builtin: String,
     #[serde(default)]
     installed_for: Vec<TenantSlug>,
+}
+
+/// A provider of integration-hub, without credentials.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Integration {
+    tenant: TenantSlug,
+    name: String,
+    #[serde(rename = "type")]
+    kind: ProviderType,
+    base_url: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -227,6 +241,16 @@ impl Seed {
         }
         for module in &self.modules {
             self.plant_module(cell, &cx, module, &tenants).await?;
+        }
+        for integration in &self.integrations {
+            let provider = SeedProvider {
+                name: integration.name.clone(),
+                kind: integration.kind,
+                base_url: integration.base_url.clone(),
+            };
+            let tenant = named(&tenants, &integration.tenant)?;
+            let planted = services.integrations.seed_provider(&cx.within(tenant), provider).await;
+            planted.map_err(refused(format!("provider {}", integration.name)))?;
         }
         let records = self.plant_records(cell, &cx, &tenants).await?;
         self.plant_inboxes(cell, &cx, &tenants, &people).await?;

@@ -1,5 +1,6 @@
 //! The operations on the wire.
 
+pub(crate) mod domains;
 pub mod hosts;
 
 use std::sync::Arc;
@@ -10,5 +11,5 @@ use crate::DomainResolver;
 
 /// All of them.
 pub(crate) fn routes(resolver: Arc<DomainResolver>) -> ServiceRoutes {
-    hosts::add(Routes::new("domain-resolver", resolver)).finish()
+    domains::add(hosts::add(Routes::new("domain-resolver", resolver))).finish()
 }

@@ -1,6 +1,5 @@
 //! Installed modules' own back-ends: `/api/v1/m/{slug}/…`, proxied through the guarded dialler.
 
-mod breaker;
 mod headers;
 mod proxy;
 mod routes;
@@ -12,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fabric::dialler::Dialler;
+use fabric::{
+    breaker::{Breaker, Outcome},
+    dialler::Dialler,
+};
 use http::Uri;
 use kernel::{Ctx, Error, ModuleSlug, Permissions, Result, Secret, Slug};
 use ports::{
@@ -26,7 +28,6 @@ use crate::{
     traffic::Traffic,
     visit::{Request, Response, Visit},
 };
-use breaker::{Breaker, Outcome};
 use proxy::{Forward, Proxy};
 use routes::Routes;
 

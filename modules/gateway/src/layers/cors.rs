@@ -1,11 +1,14 @@
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use kernel::{Error, Slug};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use kernel::{Error, Slug, TenantId};
 
 use super::{Onward, Step};
 use crate::{
+    front::host::{Meaning, bare, meaning},
     origin,
     problem::refuse,
-    visit::{Arrival, Response},
+    visit::{Arrival, Response, Visit},
 };
 
 /// Headers that pages may send.
@@ -16,32 +19,65 @@ const EXPOSED: &str = "etag, retry-after, x-request-id, idempotent-replayed, rat
 /// How long a browser keeps the answer to a preflight, in seconds.
 const MAX_AGE: &str = "600";
 
-/// Tells browsers what pages of other origins may do. Only our own origin is allowed so far: a page of another one
-/// gets its preflight refused, and can't read what it asked for without one.
+/// Tells browsers what pages of other origins may do. Our own origin is allowed, and those of verified domains: a
+/// tenant's own pages may call as its users. A page of another origin gets its preflight refused, and can't read what it
+/// asked for without one.
 #[derive(Clone, Copy)]
 pub(crate) struct Cors;
+
+/// An origin that may call.
+#[derive(Clone)]
+struct Allowed {
+    origin: HeaderValue,
+    /// The tenant whose domain it is; none for our own origin.
+    tenant: Option<TenantId>,
+}
 
 impl Step for Cors {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = &arrival.visit;
         let origin = arrival.request.headers().get(header::ORIGIN).cloned();
-        let allowed = origin.filter(|origin| {
-            let settings = &visit.core.settings;
-            origin.to_str().is_ok_and(|text| {
-                origin::is_own(text, visit.origin().https, visit.authority(), &settings.public_url)
-            })
-        });
+        let allowed = match origin {
+            Some(origin) => allowed(visit, origin).await,
+            None => None,
+        };
         if *arrival.request.method() == Method::OPTIONS {
-            return options(&arrival, allowed);
+            return options(&arrival, allowed.map(|allowed| allowed.origin));
         }
+        let visit = Arc::clone(visit);
         let mut response = onward.go(arrival).await;
-        if let Some(origin) = allowed {
+        // The preflight had no credential: only now is it known whose request it was.
+        let caller = visit.known.get().and_then(|known| known.caller.tenant);
+        if let Some(Allowed { origin, .. }) =
+            allowed.filter(|allowed| allowed.tenant.is_none() || caller.is_none() || caller == allowed.tenant)
+        {
             let headers = response.headers_mut();
             allow(headers, origin);
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
         response
     }
+}
+
+/// Whether a page of this origin may call what was asked for.
+async fn allowed(visit: &Visit, origin: HeaderValue) -> Option<Allowed> {
+    let text = origin.to_str().ok()?;
+    if origin::is_own(text, visit.origin().https, visit.authority(), &visit.core.settings.public_url) {
+        return Some(Allowed { origin, tenant: None });
+    }
+    let uri: Uri = text.parse().ok()?;
+    // A page that came unencrypted may be anybody's.
+    if uri.scheme_str() != Some("https") {
+        return None;
+    }
+    let name = bare(uri.authority()?.as_str())?;
+    if meaning(&name) != Meaning::Name {
+        return None;
+    }
+    let asked = visit.core.domains.tenant_of_host(&visit.asking(), name.into_owned()).await;
+    let tenant = asked.ok().flatten()?;
+    let host = visit.host.get().and_then(|host| host.tenant);
+    host.is_none_or(|host| host == tenant).then_some(Allowed { origin, tenant: Some(tenant) })
 }
 
 /// Answers OPTIONS: a preflight (Fetch §4.8), or a question about the address.
@@ -87,8 +123,10 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use kernel::Caller;
+
     use super::*;
-    use crate::{layers::through, tests::gateway, visit::AskedHost};
+    use crate::{credentials::Known, layers::through, tests::gateway, visit::AskedHost};
 
     async fn asked(method: Method, pairs: &[(&str, &str)]) -> Response {
         let mut request = http::Request::builder().method(method).uri("/api/v1/things");
@@ -125,6 +163,50 @@ mod tests {
         let response = asked(Method::POST, &[OWN]).await;
         assert_eq!(response.headers()["access-control-allow-origin"], OWN.1);
         assert!(response.headers().contains_key("access-control-expose-headers"));
+    }
+
+    #[tokio::test]
+    async fn a_page_of_a_verified_domain_may_call_for_its_tenant() {
+        let domain = ("origin", "https://shop.example:8443");
+        let response = asked(Method::OPTIONS, &[domain, ASKS]).await;
+        assert_eq!(
+            (response.status(), &response.headers()["access-control-allow-origin"]),
+            (StatusCode::NO_CONTENT, &domain.1.parse().unwrap())
+        );
+        // A stranger, who signs in.
+        let response = asked(Method::POST, &[domain]).await;
+        assert_eq!(response.headers()["access-control-allow-origin"], domain.1);
+        for foreign in [
+            "http://shop.example",
+            "https://api.example.com",
+            "https://other.example",
+            "https://blue.acme.localhost",
+            "https://127.0.0.1",
+            "null",
+        ] {
+            let response = asked(Method::OPTIONS, &[("origin", foreign), ASKS]).await;
+            assert_eq!(response.status(), 403, "{foreign}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_one_tenant_reads_nothing_of_another() {
+        let kernel = gateway().await;
+        for (tenant, told) in [(kernel.stubs.blue, true), (kernel.stubs.red, false)] {
+            let request = http::Request::get("/api/v1/things").header("origin", "https://shop.example");
+            let arrival = kernel.found(request);
+            let response = through(Cors, arrival, move |arrival| {
+                let caller = Caller { tenant: Some(tenant), ..Caller::stranger() };
+                arrival.visit.known.get_or_init(|| Arc::new(Known { caller, ..Known::stranger() }));
+                Response::default()
+            });
+            assert_eq!(response.await.headers().contains_key("access-control-allow-origin"), told);
+            let arrival =
+                kernel.found(http::Request::get("/api/v1/things").header("origin", "https://shop.example"));
+            arrival.visit.host.get_or_init(|| AskedHost { tenant: Some(tenant), ..AskedHost::default() });
+            let response = through(Cors, arrival, |_| Response::default()).await;
+            assert_eq!(response.headers().contains_key("access-control-allow-origin"), told);
+        }
     }
 
     #[tokio::test]

@@ -116,6 +116,7 @@ impl Domains for Stubs {
     async fn tenant_of_host(&self, _: &Ctx, host: String) -> Result<Option<TenantId>> {
         match host.as_str() {
             "blue.acme.localhost" => Ok(Some(self.blue)),
+            "shop.example" => Ok(Some(self.blue)),
             "red.acme.localhost" => Ok(Some(self.red)),
             "api.example.com" => Ok(None),
             _ => Err(Error::not_found("host")),

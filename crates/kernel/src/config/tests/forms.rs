@@ -170,6 +170,16 @@ fn targets_are_hosts_or_networks_and_no_disguised_addresses() {
 }
 
 #[test]
+fn name_servers_are_addresses_with_a_port() {
+    let servers = env("KERNEL_DNS_RESOLVER", "9.9.9.9,127.0.0.1:5353,[2620:fe::fe],::1").config().outbound;
+    let told: Vec<String> = servers.name_servers.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["9.9.9.9:53", "127.0.0.1:5353", "[2620:fe::fe]:53", "[::1]:53"]);
+    for wrong in ["dns.example", "9.9.9.9:0", "9.9.9.9:99999", "127.1", "tcp://9.9.9.9"] {
+        assert!(env("KERNEL_DNS_RESOLVER", wrong).resolve().is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn host_names_are_in_lower_case_and_not_under_localhost() {
     assert_eq!(env("KERNEL_HOSTS", "API.Example.COM").config().hosts, ["api.example.com"]);
     assert!(

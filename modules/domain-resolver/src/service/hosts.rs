@@ -1,8 +1,11 @@
-//! The operations.
-
 use kernel::{Ctx, Error, Result, TenantId};
 
-use crate::{DomainResolver, http::hosts::HostOut, model::Named};
+use crate::{
+    DomainResolver,
+    http::hosts::HostOut,
+    model::{Named, normal},
+    store,
+};
 
 impl DomainResolver {
     /// The tenant that a host names; none for the sandbox's own hosts. Known hosts are answered from memory.
@@ -12,7 +15,10 @@ impl DomainResolver {
     pub async fn tenant_behind(&self, cx: &Ctx, host: &str) -> Result<Option<TenantId>> {
         match self.hosts.read(host) {
             Named::Sandbox => Ok(None),
-            Named::Nothing => Err(Error::not_found("host")),
+            Named::Nothing => {
+                let added = self.hostnames.tenant_of(&normal(host));
+                added.map(Some).ok_or_else(|| Error::not_found("host"))
+            }
             Named::Tenant(slug) => {
                 let known = match self.tenants.get(&slug).await {
                     Some(known) => known,
@@ -35,8 +41,9 @@ impl DomainResolver {
     pub async fn hosts_of_caller(&self, cx: &Ctx) -> Result<Vec<HostOut>> {
         let tenant = cx.tenant()?;
         let tenant = self.iam.tenant(cx, tenant).await?.ok_or_else(|| Error::not_found("tenant"))?;
-        let own =
-            self.hosts.of(Some(&tenant.slug)).into_iter().map(|host| HostOut { host, names_tenant: true });
+        let added = store::verified(&self.db, cx).await?;
+        let own = self.hosts.of(Some(&tenant.slug)).into_iter().chain(added);
+        let own = own.map(|host| HostOut { host, names_tenant: true });
         let shared = self.hosts.of(None).into_iter().map(|host| HostOut { host, names_tenant: false });
         Ok(own.chain(shared).collect())
     }

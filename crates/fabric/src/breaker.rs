@@ -1,3 +1,5 @@
+//! A breaker: whoever keeps failing gets a pause, and those who call it hear so at once.
+
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -12,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Gives an upstream that keeps failing a pause.
 #[derive(Debug)]
-pub(super) struct Breaker(Mutex<State>);
+pub struct Breaker(Mutex<State>);
 
 #[derive(Debug)]
 enum State {
@@ -26,7 +28,7 @@ enum State {
 
 /// What a call met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// The upstream answered.
     Answered,
     /// It did not, or said that it can't.
@@ -35,18 +37,47 @@ pub(super) enum Outcome {
     Unknown,
 }
 
+/// What the end of a call did to the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// Calls are refused from now on.
+    Opened,
+    /// Calls pass again.
+    Closed,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Breaker {
-    pub(super) fn new() -> Self {
+    /// One that lets calls pass.
+    pub fn new() -> Self {
         Self(Mutex::new(State::Closed(VecDeque::new())))
     }
 
+    /// When to come back, if a call would be refused now. Lets nobody in.
+    pub fn refuses(&self, now: Instant) -> Option<Duration> {
+        match &*self.lock() {
+            State::Open(until) | State::Probing(until) if now < *until => Some(wait(now, *until)),
+            _ => None,
+        }
+    }
+
     /// Lets a call in, or says when to come back.
-    pub(super) fn enter(&self, now: Instant) -> Result<Ticket<'_>, Duration> {
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn enter(&self, now: Instant) -> Result<Ticket<'_>, Duration> {
         let mut state = self.lock();
         let probes = match &*state {
             State::Closed(_) => false,
             State::Open(until) | State::Probing(until) if now < *until => {
-                return Err(until.saturating_duration_since(now).max(Duration::from_secs(1)));
+                return Err(wait(now, *until));
             }
             State::Open(_) | State::Probing(_) => true,
         };
@@ -57,7 +88,7 @@ impl Breaker {
     }
 
     /// For metrics: 0 closed, 1 probing, 2 open.
-    pub(super) fn state(&self) -> u8 {
+    pub fn state(&self) -> u8 {
         match &*self.lock() {
             State::Closed(_) => 0,
             State::Probing(_) => 1,
@@ -70,10 +101,13 @@ impl Breaker {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, probes: bool, now: Instant, outcome: Outcome) {
+    fn end(&self, probes: bool, now: Instant, outcome: Outcome) -> Change {
         let mut state = self.lock();
         match (&mut *state, outcome) {
-            (State::Probing(_), Outcome::Answered) if probes => *state = State::Closed(VecDeque::new()),
+            (State::Probing(_), Outcome::Answered) if probes => {
+                *state = State::Closed(VecDeque::new());
+                return Change::Closed;
+            }
             (State::Probing(_), Outcome::Failed) if probes => *state = State::Open(now + PAUSE),
             // The next call may try in its place.
             (State::Probing(_), Outcome::Unknown) if probes => *state = State::Open(now),
@@ -84,17 +118,24 @@ impl Breaker {
                 failures.push_back(now);
                 if failures.len() >= FAILURES {
                     *state = State::Open(now + PAUSE);
+                    return Change::Opened;
                 }
             }
             // A late answer of a call from before says nothing about now.
             _ => {}
         }
+        Change::None
     }
+}
+
+/// At least a second: less is no pause.
+fn wait(now: Instant, until: Instant) -> Duration {
+    until.saturating_duration_since(now).max(Duration::from_secs(1))
 }
 
 /// A call that was let in. One that is dropped without an end did not get far enough to tell.
 #[derive(Debug)]
-pub(super) struct Ticket<'a> {
+pub struct Ticket<'a> {
     breaker: &'a Breaker,
     probes: bool,
     ended: bool,
@@ -102,9 +143,9 @@ pub(super) struct Ticket<'a> {
 
 impl Ticket<'_> {
     /// Reports what the call met.
-    pub(super) fn end(mut self, now: Instant, outcome: Outcome) {
+    pub fn end(mut self, now: Instant, outcome: Outcome) -> Change {
         self.ended = true;
-        self.breaker.end(self.probes, now, outcome);
+        self.breaker.end(self.probes, now, outcome)
     }
 }
 
@@ -140,6 +181,8 @@ mod tests {
         fail(&breaker, now + 29 * SECOND);
         assert_eq!(breaker.state(), 2);
         assert_eq!(breaker.enter(now + 30 * SECOND).unwrap_err(), 59 * SECOND);
+        assert_eq!(breaker.refuses(now + 30 * SECOND), Some(59 * SECOND));
+        assert_eq!(breaker.refuses(now + 89 * SECOND), None);
     }
 
     #[test]
@@ -158,7 +201,7 @@ mod tests {
         let probe = breaker.enter(later).unwrap();
         assert_eq!(breaker.state(), 1);
         assert!(breaker.enter(later).is_err(), "only one");
-        probe.end(later, Outcome::Answered);
+        assert_eq!(probe.end(later, Outcome::Answered), Change::Closed);
         assert_eq!(breaker.state(), 0);
         assert!(breaker.enter(later).is_ok());
     }

@@ -1,0 +1,5 @@
+//! The operations.
+
+mod domains;
+mod hosts;
+mod verifying;
