@@ -154,14 +154,23 @@ async fn what_may_not_be_published_is_told_by_field_or_rule() {
     ];
     for (event, field) in cases {
         let status = bus.publish(event.clone()).await.unwrap_err();
-        assert_eq!((status.code(), fields(&status)), (Code::InvalidArgument, vec![field.to_owned()]), "{event:?}");
+        assert_eq!(
+            (status.code(), fields(&status)),
+            (Code::InvalidArgument, vec![field.to_owned()]),
+            "{event:?}"
+        );
         let batch = PublishBatchRequest { events: vec![won("d"), event] };
         assert_eq!(fields(&bus.publish_batch(batch).await.unwrap_err()), [format!("/events/1{field}")]);
     }
-    let status = bus.publish(PublishRequest { r#type: "auth.user.created".into(), ..won("d") }).await.unwrap_err();
+    let status =
+        bus.publish(PublishRequest { r#type: "auth.user.created".into(), ..won("d") }).await.unwrap_err();
     assert_eq!((status.code(), slug(&status).as_str()), (Code::PermissionDenied, "event-not-declared"));
     assert_eq!(fields(&bus.publish_batch(PublishBatchRequest::default()).await.unwrap_err()), ["/events"]);
-    let said = AckRequest { subscription_id: Uuid::now_v7().to_string(), event_ids: vec!["x".into()], failed: vec![] };
+    let said = AckRequest {
+        subscription_id: Uuid::now_v7().to_string(),
+        event_ids: vec!["x".into()],
+        failed: vec![],
+    };
     assert_eq!(fields(&bus.ack(said).await.unwrap_err()), ["/eventIds/0"]);
     let (stranger, _) = kernel.api().register("Next Door").await;
     let status = events(&kernel, &stranger).publish(won("d")).await.unwrap_err();

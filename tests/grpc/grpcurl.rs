@@ -49,7 +49,8 @@ async fn grpcurl_lists_describes_and_calls() {
         }
         let (fine, health) = run(&[&address, "grpc.health.v1.Health/Check"]);
         assert!(fine && health.contains("SERVING"), "{health}");
-        let users = ["-H", &bearer, "-d", "{\"limit\":100}", &address, "platform.iam.v1.IamService/ListUsers"];
+        let users =
+            ["-H", &bearer, "-d", "{\"limit\":100}", &address, "platform.iam.v1.IamService/ListUsers"];
         let (fine, users) = run(&users);
         let users: Value = serde_json::from_str(&users).unwrap_or_else(|_| panic!("{fine}: {users}"));
         assert!(users["users"].as_array().unwrap().iter().any(|user| user["email"] == DEMO_OWNER), "{users}");

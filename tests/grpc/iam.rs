@@ -20,7 +20,8 @@ async fn a_service_asks_whose_a_token_is_and_what_its_bearer_may_do() {
     let (owner, registered) = kernel.api().register("Acme Tools").await;
     owner.post("/api/v1/modules/crm/install", json!({})).await.expect(200);
     let grants = json!({ "name": "back-end", "permissions": ["users.list"] });
-    let key = owner.post("/api/v1/api-keys", grants).await.expect(201).body["key"].as_str().unwrap().to_owned();
+    let key =
+        owner.post("/api/v1/api-keys", grants).await.expect(201).body["key"].as_str().unwrap().to_owned();
     let module = owner.post("/api/v1/modules/crm/keys", json!({})).await.expect(201);
     let module = module.body["key"].as_str().unwrap().to_owned();
     let tenant = registered["tenant"]["id"].as_str().unwrap();
@@ -40,9 +41,12 @@ async fn a_service_asks_whose_a_token_is_and_what_its_bearer_may_do() {
 
     // What is no good, has ended or is another tenant's is all the same.
     let (stranger, _) = kernel.api().register("Next Door").await;
-    let (leaver, _) = (owner.sign_in(registered["user"]["email"].as_str().unwrap(), "correct horse battery").await, ());
+    let (leaver, _) =
+        (owner.sign_in(registered["user"]["email"].as_str().unwrap(), "correct horse battery").await, ());
     leaver.post("/api/v1/auth/logout", json!({})).await.expect(200);
-    for bad in ["nonsense", "pk_abcdefgh_nothing", "mk_nothing", "ok_nothing", stranger.token(), leaver.token()] {
+    for bad in
+        ["nonsense", "pk_abcdefgh_nothing", "mk_nothing", "ok_nothing", stranger.token(), leaver.token()]
+    {
         let found = backend.validate_token(token(bad)).await.unwrap().into_inner();
         assert!(!found.valid && found.principal.is_none(), "{bad}");
     }
@@ -70,7 +74,10 @@ async fn users_are_the_ones_of_the_callers_tenant() {
     let mut acme = iam(&kernel, &owner);
 
     let user = acme.get_user(GetUserRequest { user_id: grace.clone() }).await.unwrap().into_inner();
-    assert_eq!((user.email.as_str(), user.state(), user.version), ("grace@acme.example", UserState::Active, 1));
+    assert_eq!(
+        (user.email.as_str(), user.state(), user.version),
+        ("grace@acme.example", UserState::Active, 1)
+    );
     assert_eq!((user.roles[0].name.as_str(), user.roles[0].kind.as_str()), ("Member", "member"));
     let first = ListUsersRequest { limit: 1, ..Default::default() };
     let page = acme.list_users(first.clone()).await.unwrap().into_inner();
@@ -102,7 +109,10 @@ async fn users_are_the_ones_of_the_callers_tenant() {
     assert_eq!(nobody.get_permissions(asked).await.unwrap().into_inner().permissions.len(), 0);
     let owners = GetPermissionsRequest { user_id: registered["user"]["id"].as_str().unwrap().into() };
     assert_eq!(nobody.get_permissions(owners).await.unwrap_err().code(), Code::PermissionDenied);
-    assert_eq!(nobody.list_users(ListUsersRequest::default()).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(
+        nobody.list_users(ListUsersRequest::default()).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
     kernel.close().await;
 }
 
@@ -120,7 +130,11 @@ async fn the_authority_names_the_sandbox_or_the_metadata_does() {
     let mut asked = Request::new(list());
     asked.metadata_mut().insert("x-kernel-sandbox", "acme".parse().unwrap());
     assert_eq!(by_name.list_users(asked).await.unwrap().into_inner().users.len(), 1);
-    assert_eq!(by_name.list_users(list()).await.unwrap_err().code(), Code::Unauthenticated, "a token of acme");
+    assert_eq!(
+        by_name.list_users(list()).await.unwrap_err().code(),
+        Code::Unauthenticated,
+        "a token of acme"
+    );
     let mut nowhere = iam_at(channel(kernel.url(), "nowhere.localhost"), there.token());
     let status = nowhere.list_users(list()).await.unwrap_err();
     assert_eq!((status.code(), slug(&status).as_str()), (Code::NotFound, "not-found"));

@@ -215,7 +215,7 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
     let deps = GatewayDeps {
         sandbox: "acme".parse().unwrap(),
         clock: Clock::real(),
-        services: vec![things(), rpc::methods()],
+        services: vec![things().merge(rpc::methods())],
         iam: IamLink::new("iam", options(), Arc::clone(&stubs) as Arc<dyn Iam>),
         modules: ModulesLink::new("modules", options(), Arc::clone(&stubs) as Arc<dyn Modules>),
         domains: DomainsLink::new("domains", options(), Arc::clone(&stubs) as Arc<dyn Domains>),

@@ -33,7 +33,7 @@ const KEY: &str = "0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10";
 /// Methods of real contracts with handlers that show how the gateway treats them.
 pub(super) fn methods() -> ServiceRoutes {
     let method = |path: &str, id, access| Operation::rpc(path, id, access).summary("A method");
-    Routes::new("methods", ())
+    Routes::new("things", ())
         .rpc_query(
             method("/platform.iam.v1.IamService/ListUsers", "listRpc", Access::Permission("things.read")),
             async |(), cx, asked: ListUsersRequest| {
@@ -144,7 +144,7 @@ async fn a_call_goes_through_the_same_layers() {
         assert!(status.get_error_details().request_info().is_some_and(|info| info.serving_data.len() == 32));
     }
     let counted = kernel.core.metrics.text(|_| {});
-    let route = "service=\"methods\",method=\"gRPC\",route=\"/platform.iam.v1.IamService/ListUsers\"";
+    let route = "service=\"things\",method=\"gRPC\",route=\"/platform.iam.v1.IamService/ListUsers\"";
     for (status, count) in [(200, 1), (401, 2), (403, 1)] {
         let line = format!("grpc_server_requests_total{{{route},status_code=\"{status}\"}} {count}");
         assert!(counted.contains(&line), "{line}\n{counted}");
@@ -154,9 +154,8 @@ async fn a_call_goes_through_the_same_layers() {
 #[tokio::test]
 async fn a_mistake_names_its_field() {
     let kernel = gateway().await;
-    let status =
-        iam(&kernel).list_users(with(ListUsersRequest { limit: 500, ..Default::default() }, &[GOOD]));
-    let status = status.await.unwrap_err();
+    let asked = with(ListUsersRequest { limit: 500, ..Default::default() }, &[GOOD]);
+    let status = iam(&kernel).list_users(asked).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "validation-error"));
     let details = status.get_error_details();
     let field = &details.bad_request().unwrap().field_violations[0];
