@@ -11,6 +11,7 @@ mod module;
 mod open;
 mod openapi;
 mod payload;
+mod proto;
 mod psql_url;
 mod sandbox;
 mod serve;
@@ -80,6 +81,8 @@ enum Verb {
     Health(health::Args),
     /// Print the OpenAPI document of the running kernel.
     Openapi(openapi::Args),
+    /// Print the gRPC contracts, or write them to a folder.
+    Proto(proto::Args),
     /// Print what a client needs, as lines for a shell.
     Env(env::Args),
     /// Show the log, all of it or of one request.
@@ -139,6 +142,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
         Verb::Doctor(args) => alone(doctor::run(args, call)),
         Verb::Health(args) => alone(health::run(args, call)),
         Verb::Openapi(args) => alone(openapi::run(args, call)),
+        Verb::Proto(args) => proto::run(&args),
         Verb::Env(args) => alone(env::run(args, call)),
         Verb::Logs(args) => logs::run(&args, call),
         Verb::PsqlUrl(args) => alone(psql_url::run(args, call)),

@@ -14,7 +14,7 @@ Examples:
   platform-kernel --port-offset 100 --data-dir ./two  a second kernel beside the first
   DATABASE_URL=postgres://admin@db/postgres platform-kernel   an external PostgreSQL 17
 
-Ports: 8443 HTTPS, 8080 HTTP, 8081 and 50050 (kept for gRPC; they answer /health and the API until it is there).
+Ports: 8443 HTTPS and gRPC, 8080 HTTP and gRPC, 8081 gRPC of iam, 50050 gRPC of every service (both with /health).
 SIGTERM stops in order (SHUTDOWN_GRACE, then GATEWAY_SHUTDOWN_TIMEOUT), Ctrl-C within two seconds, a second signal at once.
 SIGHUP reads the configured certificate again.";
 

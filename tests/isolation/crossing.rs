@@ -1,11 +1,13 @@
 //! Beta asks for what is Alpha's: by ids in addresses and queries, by cursors, under Alpha's host, or by just listing.
 
+use serde_json::json;
 use testkit::Answer;
 use uuid::Uuid;
 
 use crate::{
     guards::Guards,
     knowledge::sent,
+    references::owned,
     report::{Fault, Report},
     requests::{Request, each, normal},
     routes::Address,
@@ -40,12 +42,15 @@ pub async fn lists_and_reads(stage: &mut Stage, report: &mut Report) {
     const CASE: &str = "lists and reads";
     stage.revive_beta().await;
     let stage = &*stage;
-    let reads = stage.addresses.iter().filter(|address| address.is_get());
+    let reads = stage.addresses.iter().filter(|address| address.only_tells());
     let faults = each(reads, async |address| {
         let long = address.parameters.iter().any(|(name, _)| name == "limit");
         let query = if long { "limit=100" } else { "" };
-        let answer =
-            Request::with_query(address, &stage.beta.naturals(address), query).send(&stage.beta.owner).await;
+        let mut request = Request::with_query(address, &stage.beta.naturals(address), query);
+        if let Some(body) = address.body.as_ref().filter(|_| address.is_rpc()) {
+            request = request.saying(owned(&stage.beta, body).0);
+        }
+        let answer = request.send(&stage.beta.owner).await;
         looked_at(stage, CASE, address, &answer, &[])
     });
     report.tried_all(CASE, faults.await);
@@ -166,6 +171,36 @@ pub async fn cursors(stage: &mut Stage, report: &mut Report) {
         Some((!refused).then(|| Fault { case: CASE, at: address.label(), told, leak: false }))
     });
     report.tried_all(CASE, faults.await.into_iter().flatten());
+}
+
+/// Credentials and cursors of Alpha's in messages are of no use to Beta.
+pub async fn credentials_in_messages(stage: &mut Stage, report: &mut Report) {
+    const CASE: &str = "a foreign credential or cursor in a message";
+    stage.revive_beta().await;
+    let stage = &*stage;
+    let input = |address: &Address, field: &str| {
+        testkit::method(address.template()).input().get_field_by_name(field).is_some()
+    };
+    let methods = || stage.addresses.iter().filter(|address| address.is_rpc());
+    let credentials = stage.alpha.keys.iter().map(String::as_str).chain([stage.alpha.owner.token()]);
+    let mut attempts: Vec<(&Address, serde_json::Value)> = methods()
+        .filter(|address| input(address, "token"))
+        .flat_map(|address| credentials.clone().map(move |one| (address, json!({ "token": one }))))
+        .collect();
+    for address in methods().filter(|address| input(address, "cursor")) {
+        let own = stage.alpha.owner.rpc(address.template(), &json!({ "limit": 1 })).await.expect(200);
+        let cursor = own.body["nextCursor"].as_str().expect("Alpha has more than one");
+        attempts.push((address, json!({ "limit": 1, "cursor": cursor })));
+    }
+    assert!(attempts.len() >= 4, "three credentials and a cursor at least");
+    let faults = each(attempts, async |(address, message)| {
+        let answer = stage.beta.owner.rpc(address.template(), &message).await;
+        let refused = answer.status == 400 || (answer.status == 200 && answer.body["valid"] != true);
+        let told = format!("{message}: {}", answer.text);
+        let wrong = (!refused).then(|| Fault { case: CASE, at: address.label(), told, leak: false });
+        looked_at(stage, CASE, address, &answer, &[]).or(wrong)
+    });
+    report.tried_all(CASE, faults.await);
 }
 
 /// Under Alpha's host, Beta's credential finds nothing.

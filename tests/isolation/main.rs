@@ -2,7 +2,7 @@
 //!
 //! It is made from the operation table of a running kernel, so a new route is in it without anyone adding it, and from
 //! Postgres' catalogue, so a new table is, too. Two tenants are planted with data, Alpha and Beta; then Beta tries, over
-//! HTTP and in SQL, to reach what is Alpha's. Two guards stand between them: the filter that every statement carries
+//! HTTP, over gRPC and in SQL, to reach what is Alpha's. Two guards stand between them: the filter that every statement carries
 //! (`kernel.owns`) and row-level security. Each must hold alone; with neither, every table must be seen to be open, or
 //! the suite would prove nothing.
 
@@ -14,6 +14,7 @@ mod doors;
 mod forks;
 mod guards;
 mod knowledge;
+mod messages;
 mod modules;
 mod planting;
 mod references;
@@ -36,6 +37,7 @@ async fn every_attempt(stage: &mut Stage, report: &mut Report) {
     crossing::ids_in_addresses(stage, report).await;
     crossing::ids_in_queries(stage, report).await;
     crossing::cursors(stage, report).await;
+    crossing::credentials_in_messages(stage, report).await;
     crossing::hosts(stage, report).await;
     crossing::lists_and_reads(stage, report).await;
     references::ids_in_bodies(stage, report).await;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     knowledge::sent,
+    planting::Tenant,
     report::{Fault, Report},
     requests::{Request, each, normal},
     routes::Address,
@@ -90,14 +91,7 @@ fn bodies(stage: &Stage, address: &Address) -> Vec<Value> {
 
 /// The body once for each of its references, and once for each member that it must not have.
 fn opened(stage: &Stage, body: &Value) -> Vec<Open> {
-    let mut pointers = Vec::new();
-    references(body, "", "", &mut pointers);
-    let mut own = body.clone();
-    for (pointer, member) in &pointers {
-        if let (Some(id), Some(place)) = (stage.beta.natural_member(member), own.pointer_mut(pointer)) {
-            *place = Value::String(id.to_string());
-        }
-    }
+    let (own, pointers) = owned(&stage.beta, body);
     let mut opened: Vec<Open> =
         pointers.into_iter().map(|(pointer, _)| Open { body: own.clone(), pointer }).collect();
     if own.is_object() {
@@ -110,6 +104,19 @@ fn opened(stage: &Stage, body: &Value) -> Vec<Open> {
         );
     }
     opened
+}
+
+/// The body with its references to things of the tenant, and where those stand.
+pub fn owned(tenant: &Tenant, body: &Value) -> (Value, Vec<(String, String)>) {
+    let mut pointers = Vec::new();
+    references(body, "", "", &mut pointers);
+    let mut own = body.clone();
+    for (pointer, member) in &pointers {
+        if let (Some(id), Some(place)) = (tenant.natural_member(member), own.pointer_mut(pointer)) {
+            *place = Value::String(id.to_string());
+        }
+    }
+    (own, pointers)
 }
 
 /// The places of references: members that hold ids or are called as if.

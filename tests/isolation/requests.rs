@@ -18,6 +18,8 @@ pub struct Request {
     pub body: Option<Value>,
     /// The body is no JSON.
     pub streams: bool,
+    /// It is a gRPC call.
+    pub rpc: bool,
 }
 
 impl Request {
@@ -36,6 +38,7 @@ impl Request {
             path: format!("{path}{mark}{query}"),
             body: address.body.clone(),
             streams: address.operation.streams,
+            rpc: address.is_rpc(),
         }
     }
 
@@ -46,6 +49,9 @@ impl Request {
     }
 
     pub async fn send(&self, api: &Api) -> Answer {
+        if self.rpc {
+            return api.rpc(&self.path, self.body.as_ref().unwrap_or(&Value::Null)).await;
+        }
         let kind: &[(&str, &str)] =
             if self.streams { &[("content-type", "application/x-ndjson")] } else { &[] };
         let body = self.body.clone().filter(|_| !self.streams);

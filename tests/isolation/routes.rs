@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::http::Method;
-use ports::http::{Access, Operation};
+use ports::http::{Access, Operation, Repeat};
 use serde_json::Value;
 
-use crate::crm;
+use crate::{crm, messages};
 
 /// One operation at one address: words such as a model's name are filled in, ids are open.
 #[derive(Clone)]
@@ -43,6 +43,16 @@ impl Address {
 
     pub fn is_get(&self) -> bool {
         self.operation.method == Method::GET
+    }
+
+    /// Whether it is a gRPC method.
+    pub fn is_rpc(&self) -> bool {
+        self.operation.rpc.is_some()
+    }
+
+    /// Whether it only tells: a GET, or a gRPC method that keeps no Idempotency-Key.
+    pub fn only_tells(&self) -> bool {
+        self.is_get() || (self.is_rpc() && self.operation.repeat == Repeat::Harmless)
     }
 
     /// Whether a role of the tenant decides.
@@ -110,7 +120,10 @@ pub fn addresses(operations: &[Arc<Operation>], words: &Words, document: &Value)
         for template in templates(&operation.path, words) {
             let example =
                 operation.example.map(|text| serde_json::from_str(text).expect("examples are JSON"));
-            let body = crm::body_for(operation, &template).or(example);
+            let body = match &operation.rpc {
+                Some(_) => Some(messages::body(&template, operation.example)),
+                None => crm::body_for(operation, &template).or(example),
+            };
             found.push(Address {
                 operation: Arc::clone(operation),
                 template,

@@ -13,12 +13,14 @@ mod binary;
 mod folder;
 mod kernel;
 mod postgres;
+mod rpc;
 
 pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
 pub use folder::data_folder;
 pub use kernel::{Kernel, KernelOptions};
 pub use postgres::Postgres;
+pub use rpc::method;
 
 /// The demo's password.
 pub const DEMO_PASSWORD: &str = "Sandbox2026!";

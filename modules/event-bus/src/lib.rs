@@ -1,8 +1,9 @@
-//! event-bus: publishing, reading, subscribing to and replaying domain events over REST. The log itself is
+//! event-bus: publishing, reading, subscribing to and replaying domain events over REST and gRPC. The log itself is
 //! [`fabric::log`].
 
 #![forbid(unsafe_code)]
 
+mod grpc;
 mod http;
 mod model;
 mod offset;
@@ -74,7 +75,7 @@ impl KernelService for EventBus {
 
     fn routes(&self) -> ServiceRoutes {
         let me = self.me.upgrade().expect("because `self` is borrowed from the Arc that `create` made");
-        http::routes(me)
+        http::routes(Arc::clone(&me)).merge(grpc::routes(me))
     }
 
     fn tasks(&self) -> Vec<Task> {

@@ -23,6 +23,9 @@ const STATUSES: [u16; 30] = [
     422, 428, 429, 431, 500, 501, 502, 503, 504,
 ];
 
+/// What the method of a gRPC call is counted as; its status is the one that HTTP has for its problem.
+pub(crate) const GRPC: &str = "gRPC";
+
 /// Writes further series into an answer of `/metrics`.
 pub type Source = Box<dyn Fn(&mut Exposition) + Send + Sync>;
 
@@ -98,6 +101,10 @@ impl Series {
     }
 
     fn write(&self, out: &mut Exposition, service: &str, method: &str, route: &str) {
+        let (requests, durations) = match method {
+            GRPC => ("grpc_server_requests_total", "grpc_server_request_duration_ms"),
+            _ => ("http_server_requests_total", "http_server_request_duration_ms"),
+        };
         for (place, times) in self.by_status.iter().enumerate() {
             let Some(times) = times.get() else { continue };
             let status = STATUSES.get(place).map_or_else(|| "other".to_owned(), u16::to_string);
@@ -106,15 +113,8 @@ impl Series {
             let counts: Vec<u64> = times.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
             let count = counts.iter().sum::<u64>();
             let total = times.total_micros.load(Relaxed) as f64 / 1_000.0;
-            out.counter("http_server_requests_total", "Requests answered.", &labels, count as f64);
-            out.histogram(
-                "http_server_request_duration_ms",
-                "Time to the head of the answer.",
-                &labels,
-                &EDGES_MS,
-                &counts,
-                total,
-            );
+            out.counter(requests, "Requests answered.", &labels, count as f64);
+            out.histogram(durations, "Time to the head of the answer.", &labels, &EDGES_MS, &counts, total);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Errors as they stand on the wire: RFC 9457.
+//! Errors as they stand on the wire: RFC 9457, or the status of a gRPC call.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kernel::{Error, FieldError, RequestId, TraceContext};
 use ports::http::Problem;
 use serde::Serialize;
 
-use crate::visit::Response;
+use crate::{rpc, visit::Response};
 
 /// What the answer must know besides the error.
 pub(crate) struct Scene<'a> {
@@ -20,6 +20,29 @@ pub(crate) struct Scene<'a> {
     pub trace: TraceContext,
     /// Whether the caller may see what is said for authors.
     pub author: bool,
+    pub form: Form,
+}
+
+/// What the caller reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A document.
+    Http,
+    /// A status.
+    Rpc {
+        /// Whether the address is a method.
+        known_method: bool,
+    },
+}
+
+impl Scene<'_> {
+    /// What the caller is told in a sentence.
+    pub(crate) fn detail(&self, error: &Error) -> String {
+        match error.author_detail().filter(|_| self.author) {
+            Some(more) => format!("{} {more}", error.detail()),
+            None => error.detail().to_owned(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -44,16 +67,15 @@ pub(crate) fn refuse(error: Error) -> Response {
 
 /// The answer for an error.
 pub(crate) fn render(scene: &Scene<'_>, error: &Error) -> Response {
+    if let Form::Rpc { known_method } = scene.form {
+        return rpc::render(scene, error, known_method);
+    }
     let entry = error.slug().entry();
-    let detail = match error.author_detail().filter(|_| scene.author) {
-        Some(more) => format!("{} {more}", error.detail()),
-        None => error.detail().to_owned(),
-    };
     let document = Document {
         kind: format!("{}/problems/{}", scene.public_url, entry.slug),
         title: entry.title,
         status: entry.status,
-        detail,
+        detail: scene.detail(error),
         instance: scene.instance,
         trace_id: scene.trace.trace_id_text(),
         request_id: scene.request,
@@ -92,6 +114,7 @@ mod tests {
             request: RequestId::new(),
             trace: TraceContext { trace_id: 0xabc, span_id: 1 },
             author,
+            form: Form::Http,
         };
         let (head, body) = render(&scene, error).into_parts();
         let body = serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap();

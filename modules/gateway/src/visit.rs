@@ -14,7 +14,8 @@ use crate::{
     core::Core,
     credentials::Known,
     door::{PeerAddr, Secure},
-    problem::Scene,
+    problem::{Form, Scene},
+    rpc,
     table::{Entry, Found, Matched},
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Visit {
     pub peer: Option<IpAddr>,
     /// Whether the connection is TLS that ends here.
     pub tls: bool,
+    /// Whether it is a gRPC call.
+    pub rpc: bool,
     pub identity: OnceLock<Identity>,
     pub client: OnceLock<Origin>,
     pub host: OnceLock<AskedHost>,
@@ -77,10 +80,15 @@ pub(crate) struct AskedHost {
 impl Visit {
     pub(crate) fn new(core: Arc<Core>, request: &Request) -> Self {
         let arrived = Instant::now();
+        let rpc = rpc::is_call(request);
+        // A caller who would wait for less gets less. One that says nonsense is refused, but not here.
+        let waits = if rpc { rpc::timeout(request.headers()).ok().flatten() } else { None };
+        let patience = core.settings.request_timeout;
         Self {
-            deadline: arrived + core.settings.request_timeout,
+            deadline: arrived + waits.map_or(patience, |waits| waits.min(patience)),
             core,
             arrived,
+            rpc,
             method: request.method().clone(),
             uri: request.uri().clone(),
             peer: request.extensions().get::<PeerAddr>().map(|peer| peer.0.ip().to_canonical()),
@@ -148,12 +156,14 @@ impl Visit {
 
     pub(crate) fn scene(&self) -> Scene<'_> {
         let Identity { request, trace } = self.identity();
+        let known_method = self.entry().is_some_and(|entry| entry.operation.rpc.is_some());
         Scene {
             public_url: &self.core.settings.public_url,
             instance: self.uri.path(),
             request,
             trace,
             author: self.is_author(),
+            form: if self.rpc { Form::Rpc { known_method } } else { Form::Http },
         }
     }
 

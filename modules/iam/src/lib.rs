@@ -9,6 +9,7 @@ mod claims;
 mod contract;
 mod events;
 mod generations;
+mod grpc;
 mod hash_pool;
 mod http;
 mod jws;
@@ -131,7 +132,7 @@ impl KernelService for Iam {
     }
 
     fn routes(&self) -> ServiceRoutes {
-        http::routes(self.shared())
+        http::routes(self.shared()).merge(grpc::routes(self.shared()))
     }
 
     fn tasks(&self) -> Vec<Task> {

@@ -1,6 +1,7 @@
 //! The operations, by what they are about.
 
 pub mod api_keys;
+pub mod asking;
 pub mod mails;
 pub mod password;
 pub mod refresh;

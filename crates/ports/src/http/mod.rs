@@ -15,5 +15,5 @@ pub use answer::{
 pub use axum::extract::State;
 pub use cursor::{CursorKey, Paging, page_size};
 pub use extract::{Body, Cx, IfMatch, Path, Query, Raw, parse_json};
-pub use operation::{Access, BASE, JSON_LIMIT, Operation, Repeat, Routes, SchemaOf, ServiceRoutes};
+pub use operation::{Access, BASE, JSON_LIMIT, Operation, Repeat, Routes, Rpc, SchemaOf, ServiceRoutes};
 pub use stream::OpenStream;

@@ -21,7 +21,8 @@ pub fn document<'a>(
     let mut schemas = SchemaGenerator::new(settings);
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut tags: Vec<&str> = Vec::new();
-    for operation in operations {
+    // What gRPC methods are is told by their contracts, and by reflection.
+    for operation in operations.into_iter().filter(|operation| operation.rpc.is_none()) {
         if !tags.contains(&operation.service) {
             tags.push(operation.service);
         }

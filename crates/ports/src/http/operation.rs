@@ -8,6 +8,8 @@ use http::Method;
 use kernel::Slug;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
+use crate::rpc::{FRAME, MESSAGE_LIMIT};
+
 /// Makes the schema of a body in the document's own component list.
 pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -89,6 +91,17 @@ pub struct Operation {
     pub body_limit: usize,
     /// Whether the body is not JSON and flows through.
     pub streams: bool,
+    /// Of a gRPC method: its messages.
+    pub rpc: Option<Rpc>,
+}
+
+/// The messages of a gRPC method, by full name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rpc {
+    /// What it takes.
+    pub request: String,
+    /// What it answers.
+    pub response: String,
 }
 
 /// The limit of JSON bodies.
@@ -121,7 +134,14 @@ impl Operation {
             example: None,
             body_limit: JSON_LIMIT,
             streams: false,
+            rpc: None,
         }
+    }
+
+    /// A gRPC method at `/{package}.{Service}/{Method}`; [`Routes::rpc_query`] and [`Routes::rpc_command`] take it.
+    pub fn rpc(path: &str, id: &'static str, access: Access) -> Self {
+        let operation = Self::new(Method::POST, path.to_owned(), id, access);
+        Self { rpc: Some(Rpc::default()), body_limit: MESSAGE_LIMIT + FRAME, ..operation }
     }
 
     /// `GET /api/v1{path}`.
@@ -197,7 +217,7 @@ impl Operation {
         self
     }
 
-    /// A body to try, as JSON.
+    /// A body to try, as JSON; of a gRPC method the message in protobuf's JSON form.
     pub fn example(mut self, json: &'static str) -> Self {
         self.example = Some(json);
         self

@@ -32,7 +32,7 @@ pub(crate) struct PublishBatchIn {
 }
 
 /// An event that will be delivered.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PublishedOut {
     /// Its id, the same on every delivery.
@@ -40,17 +40,25 @@ pub(crate) struct PublishedOut {
     /// The topic it goes to.
     pub topic: String,
     /// Always `queued`: it is committed and on its way.
-    pub status: &'static str,
+    pub status: PublishStatus,
+}
+
+/// What became of an event that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PublishStatus {
+    /// It is committed and on its way.
+    Queued,
 }
 
 impl PublishedOut {
     pub(crate) fn queued(event_id: EventId, topic: String) -> Self {
-        Self { event_id, topic, status: "queued" }
+        Self { event_id, topic, status: PublishStatus::Queued }
     }
 }
 
 /// Events that will be delivered, in the order given.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PublishedBatchOut {
     /// One for each event.

@@ -13,7 +13,7 @@ use ports::http::{Routes, ServiceRoutes};
 
 use crate::{EventBus, NAME};
 
-type Bus = Arc<EventBus>;
+pub(crate) type Bus = Arc<EventBus>;
 
 /// Every operation of the service.
 pub(crate) fn routes(bus: Bus) -> ServiceRoutes {

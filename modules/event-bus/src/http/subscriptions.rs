@@ -56,7 +56,7 @@ pub(crate) enum TargetKind {
 }
 
 /// A subscription.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubscriptionOut {
     /// Its id.
@@ -76,7 +76,7 @@ pub(crate) struct SubscriptionOut {
 }
 
 /// Where events go.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TargetOut {
     /// The way.
@@ -158,7 +158,7 @@ pub(crate) struct FailedIn {
 }
 
 /// What was noted.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AckOut {
     /// How many were open until now; the others had been acknowledged before.

@@ -1,7 +1,5 @@
 //! Is the process alive, is it ready, and how are its parts? The first two ask nobody.
 
-use std::sync::atomic::Ordering;
-
 use axum::body::Body;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use kernel::{Error, Result, Slug};
@@ -47,11 +45,7 @@ pub(super) async fn tree(front: &Front) -> Response<Body> {
 }
 
 fn ready(front: &Front) -> Response<Body> {
-    let reason = match front.closing.load(Ordering::Acquire) {
-        true => Err("the process is being stopped".to_owned()),
-        false => front.cells.ready(),
-    };
-    match reason {
+    match front.readiness.now() {
         Ok(()) => state(StatusCode::OK, &json!({ "status": "ready" })),
         Err(reason) => {
             let body = json!({ "status": "not_ready", "reason": reason });

@@ -3,6 +3,8 @@
 
 mod health;
 pub(crate) mod host;
+mod readiness;
+mod rpc;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -27,11 +29,13 @@ use kernel::{Error, Result, SandboxName, Slug};
 use tower::Service;
 
 use health::Question;
+use readiness::Readiness;
+use rpc::Port;
 
 use crate::{
     Gateway, OperatorGate,
     layers::{harden, id_header, identify},
-    problem::{Scene, render},
+    problem::{Form, Scene, render},
     visit::Identity,
 };
 pub use host::HostRules;
@@ -97,18 +101,21 @@ pub struct Front {
     cells: Arc<dyn Cells>,
     operator: Arc<dyn OperatorGate>,
     settings: FrontSettings,
-    closing: AtomicBool,
+    readiness: Arc<Readiness>,
+    rpc: rpc::Desk,
     in_flight: AtomicUsize,
 }
 
 impl Front {
     /// A front before these sandboxes.
     pub fn new(cells: Arc<dyn Cells>, operator: Arc<dyn OperatorGate>, settings: FrontSettings) -> Arc<Self> {
+        let readiness = Arc::new(Readiness::new(Arc::clone(&cells)));
         Arc::new(Self {
             cells,
             operator,
             settings,
-            closing: AtomicBool::new(false),
+            rpc: rpc::Desk::new(Arc::clone(&readiness)),
+            readiness,
             in_flight: AtomicUsize::new(0),
         })
     }
@@ -120,7 +127,7 @@ impl Front {
 
     /// The process is about to stop: it is not ready from now on, but answers what comes.
     pub fn begin_shutdown(&self) {
-        self.closing.store(true, Ordering::Release);
+        self.readiness.close();
     }
 
     /// Requests that have not got the head of their answer, of all sandboxes.
@@ -139,7 +146,7 @@ impl Front {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let _under_way = UnderWay(&self.in_flight);
         let uri = request.uri().clone();
-        let identity = identify(request.headers());
+        let (identity, form) = (identify(request.headers()), rpc::form(&request));
         // Nothing broken is seen afterwards: the front keeps nothing of a request.
         let answered = AssertUnwindSafe(self.answer(request, identity)).catch_unwind().await;
         let error = match answered {
@@ -147,10 +154,10 @@ impl Front {
             Ok(Err(error)) => error,
             Err(_) => Error::internal("the front panicked; the panic's own line is above"),
         };
-        self.refuse(&uri, identity, &error)
+        self.refuse(&uri, identity, form, &error)
     }
 
-    async fn answer(&self, mut request: Request<Body>, identity: Identity) -> Result<Response<Body>> {
+    async fn answer(&self, request: Request<Body>, identity: Identity) -> Result<Response<Body>> {
         if let Some(question) = health::asked(self, &request) {
             let mut response = match question? {
                 Question::Answered(response) => response,
@@ -160,6 +167,15 @@ impl Front {
             harden(response.headers_mut(), false);
             return Ok(response);
         }
+        let mut request = match self.rpc.asked(request).await {
+            Ok(mut response) => {
+                id_header(response.headers_mut(), identity.request);
+                harden(response.headers_mut(), false);
+                return Ok(response);
+            }
+            Err(request) => request,
+        };
+        Port::of(&request).check(&request)?;
         let (name, by_header) = self.sandbox_of(&request)?;
         if by_header {
             request.extensions_mut().insert(SandboxByHeader);
@@ -201,7 +217,7 @@ impl Front {
         }
     }
 
-    fn refuse(&self, uri: &http::Uri, identity: Identity, error: &Error) -> Response<Body> {
+    fn refuse(&self, uri: &http::Uri, identity: Identity, form: Form, error: &Error) -> Response<Body> {
         let Identity { request, trace } = identity;
         if error.slug().status().is_server_error() {
             tracing::error!(
@@ -215,7 +231,7 @@ impl Front {
         }
         let public_url = &self.settings.public_url;
         let mut response =
-            render(&Scene { public_url, instance: uri.path(), request, trace, author: false }, error);
+            render(&Scene { public_url, instance: uri.path(), request, trace, author: false, form }, error);
         id_header(response.headers_mut(), request);
         harden(response.headers_mut(), false);
         response

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::{Onward, Step};
-use crate::visit::{Arrival, Response};
+use crate::{
+    rpc,
+    visit::{Arrival, Response},
+};
 
 /// One line in the log (target `access`) and one count in the metrics for each answer. The query is left out: it may
 /// hold secrets.
@@ -12,7 +15,7 @@ impl Step for AccessLog {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
         let response = onward.go(arrival).await;
-        let (status, took) = (response.status(), visit.arrived.elapsed());
+        let (status, took) = (rpc::counted(&response), visit.arrived.elapsed());
         match visit.entry() {
             Some(entry) => entry.series.record(status, took),
             None => visit.core.table.unmatched().record(status, took),

@@ -1,6 +1,6 @@
 use axum::body::HttpBody as _;
 use axum::extract::DefaultBodyLimit;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kernel::{Error, Result, Slug};
@@ -10,13 +10,16 @@ use super::{Onward, Step, limits::too_large};
 use crate::{
     problem::refuse,
     table::Target,
-    visit::{Arrival, Response},
+    visit::{Arrival, Response, Visit},
 };
 
 /// Above this, axum's own extractors refuse a body unless told otherwise.
 const AXUM_LIMIT: usize = 2_000_000;
 
-/// Reads JSON bodies whole, so that a slow client takes no place in a service's queue; lets other bodies flow, up to
+/// Room that a body of unknown length takes before its first byte, and each time it has filled what it took.
+const STEP: usize = 64 * 1024;
+
+/// Reads JSON bodies and the messages of gRPC calls whole, so that a slow client takes no place in a service's queue; lets other bodies flow, up to
 /// their limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Body;
@@ -68,17 +71,45 @@ pub(crate) struct Gathered(pub Bytes);
 async fn gathered(arrival: &mut Arrival, limit: usize) -> Result<(Bytes, OwnedSemaphorePermit)> {
     let body = std::mem::take(arrival.request.body_mut());
     let expected = body.size_hint().exact().and_then(|exact| usize::try_from(exact).ok());
-    let room = arrival.visit.core.room_for_body(expected.unwrap_or(limit).min(limit))?;
-    let read = timeout_at(arrival.visit.deadline.into(), Limited::new(body, limit).collect()).await;
-    let whole = read.map_err(|_| {
-        Error::new(Slug::DeadlineExceeded, "The body did not arrive within the time allowed.")
-    })?;
-    match whole {
-        Ok(whole) => Ok((whole.to_bytes(), room)),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Err(error) => {
-            Err(Error::new(Slug::MalformedJson, "The body broke off before its end.").because(error))
+    let room = arrival.visit.core.room_for_body(expected.unwrap_or(STEP).min(limit))?;
+    let body = Limited::new(body, limit);
+    let reading = async {
+        match expected {
+            Some(_) => {
+                let whole = body.collect().await.map_err(|error| broken(error, limit))?;
+                Ok((whole.to_bytes(), room))
+            }
+            None => read_on(body, limit, &arrival.visit, room).await,
         }
+    };
+    timeout_at(arrival.visit.deadline.into(), reading)
+        .await
+        .map_err(|_| Error::new(Slug::DeadlineExceeded, "The body did not arrive within the time allowed."))?
+}
+
+/// A body that does not say how long it is takes room as it grows.
+async fn read_on(
+    mut body: Limited<axum::body::Body>,
+    limit: usize,
+    visit: &Visit,
+    mut room: OwnedSemaphorePermit,
+) -> Result<(Bytes, OwnedSemaphorePermit)> {
+    let (mut whole, mut taken) = (BytesMut::new(), STEP);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|error| broken(error, limit))?.into_data() else { continue };
+        while whole.len() + piece.len() > taken {
+            room.merge(visit.core.room_for_body(STEP)?);
+            taken += STEP;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok((whole.freeze(), room))
+}
+
+fn broken(error: axum::BoxError, limit: usize) -> Error {
+    match error.is::<LengthLimitError>() {
+        true => too_large(limit),
+        false => Error::new(Slug::MalformedJson, "The body broke off before its end.").because(error),
     }
 }
 
@@ -139,9 +170,14 @@ mod tests {
     #[tokio::test]
     async fn bodies_that_are_read_at_the_same_time_are_bounded() {
         let kernel = gateway_with(|settings| GatewaySettings { buffered_bytes: 500_000, ..settings }).await;
+        for (count, status) in [(1, 200), (4, 200), (6, 503), (4, 200)] {
+            let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
+            *arrival.request.body_mut() = chunks(count, 100_000);
+            let response = through(Body, arrival, answered).await;
+            assert_eq!(response.status(), status, "{count}: a body of unknown length takes room as it grows");
+        }
         let mut arrival = kernel.found(http::Request::post("/api/v1/things"));
-        *arrival.request.body_mut() = chunks(1, 10);
-        let response = through(Body, arrival, answered).await;
-        assert_eq!(response.status(), 503, "a body of unknown length counts as the longest");
+        *arrival.request.body_mut() = vec![b'a'; 600_000].into();
+        assert_eq!(through(Body, arrival, answered).await.status(), 503);
     }
 }

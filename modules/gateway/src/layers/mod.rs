@@ -9,6 +9,7 @@
 //! | headers that every answer carries | `headers_out` |
 //! | errors become problems (RFC 9457); faults are logged | `problems` |
 //! | the operation, by one look-up | `route` |
+//! | a gRPC method is called as one, and only so | `rpc` |
 //! | in flight, drained when the sandbox closes | `draining` |
 //! | nothing larger than allowed | `limits` |
 //! | the tenant that the host names | `host` |
@@ -43,6 +44,7 @@ mod problems;
 mod real_address;
 mod request_id;
 mod route;
+mod rpc;
 
 use std::{
     convert::Infallible,
@@ -67,6 +69,7 @@ pub(crate) fn stack() -> impl Onward {
         .layer(Pass(headers_out::HeadersOut))
         .layer(Pass(problems::Problems))
         .layer(Pass(route::Route))
+        .layer(Pass(rpc::Rpc))
         .layer(Pass(draining::Draining))
         .layer(Pass(limits::Limits))
         .layer(Pass(host::Host))

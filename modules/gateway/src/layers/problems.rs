@@ -20,7 +20,7 @@ impl Step for Problems {
         let visit = Arc::clone(&arrival.visit);
         let mut response = onward.go(arrival).await;
         if let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() {
-            if let Some(answer) = error.replayed_answer() {
+            if let Some(answer) = error.replayed_answer().filter(|_| !visit.rpc) {
                 return replayed(&visit, answer.clone());
             }
             log(&visit, &error);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use ports::http::{Access, Operation, Repeat, openapi::path_parameters};
+use proto::Method as Contract;
 
 /// Every mistake of the table, as sentences that name the operation and say what to do.
 pub(super) fn mistakes(operations: &[&Operation]) -> Vec<String> {
@@ -73,7 +74,18 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
     ensure(fits, "its status of success must be 101 or 200 to 399");
     if let Some(example) = operation.example {
         ensure(serde_json::from_str::<serde_json::Value>(example).is_ok(), "its example is not JSON");
-        ensure(operation.body.is_some(), "has an example of a body and takes none");
+        let takes_one = operation.body.is_some() || operation.rpc.is_some();
+        ensure(takes_one, "has an example of a body and takes none");
+    }
+    match (&operation.rpc, Contract::at(&operation.path)) {
+        (None, None) => {}
+        (None, Some(_)) => ensure(false, "stands at a gRPC method; make it with Operation::rpc"),
+        (Some(_), None) => ensure(false, "is in no contract of proto/; write it there first"),
+        (Some(rpc), Some(method)) => {
+            let fits = rpc.request == method.request && rpc.response == method.response;
+            ensure(fits, "its handler takes or answers another message than its contract says");
+            ensure(operation.method == Method::POST, "a gRPC method is a POST");
+        }
     }
     match &operation.access {
         Access::Public | Access::Authenticated | Access::Operator => {}
@@ -196,10 +208,26 @@ mod tests {
             (post.example("{}"), "takes none"),
             (Operation { body_limit: 0, ..wallet() }, "above 0"),
             (wallet().status(404), "200 to 399"),
+            (Operation { rpc: Some(ports::http::Rpc::default()), ..wallet() }, "in no contract"),
         ] {
             let text = told(&[operation]);
             assert!(text.contains(words), "{words}: {text}");
             assert!(text.contains("/api/v1/"), "the operation is named: {text}");
         }
+    }
+
+    #[test]
+    fn a_method_is_what_its_contract_says() {
+        let method = |request: &str, response: &str| {
+            let path = "/platform.iam.v1.IamService/GetUser";
+            let operation = Operation::rpc(path, "getUserRpc", Access::Authenticated).summary("A user");
+            let rpc = ports::http::Rpc { request: request.into(), response: response.into() };
+            Operation { service: "iam", rpc: Some(rpc), ..operation }
+        };
+        let (request, response) = ("platform.iam.v1.GetUserRequest", "platform.iam.v1.User");
+        assert_eq!(told(&[method(request, response)]), "");
+        assert!(told(&[method(request, request)]).contains("another message"));
+        assert!(told(&[method("", "")]).contains("another message"));
+        assert!(told(&[Operation { rpc: None, ..method("", "") }]).contains("stands at a gRPC method"));
     }
 }

@@ -9,7 +9,7 @@ use ports::http::{Access, Operation};
 
 use crate::{
     boot::BootError,
-    metrics::{Metrics, Series},
+    metrics::{GRPC, Metrics, Series},
 };
 
 /// What answers an operation.
@@ -85,7 +85,8 @@ impl RouteTable {
             return Err(BootError::new(mistakes));
         }
         let entries = operations.into_iter().map(|(operation, target)| {
-            let series = metrics.series(operation.service, operation.method.as_str(), &operation.path);
+            let method = if operation.rpc.is_some() { GRPC } else { operation.method.as_str() };
+            let series = metrics.series(operation.service, method, &operation.path);
             Entry { operation, target, series }
         });
         let unmatched = metrics.series("gateway", "any", "unmatched");

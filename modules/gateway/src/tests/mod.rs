@@ -1,6 +1,7 @@
 //! A small kernel for tests of the layers, and tests of the whole way through them.
 
 mod backends;
+mod rpc;
 mod whole;
 
 use std::sync::{
@@ -215,7 +216,7 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
     let deps = GatewayDeps {
         sandbox: "acme".parse().unwrap(),
         clock: Clock::real(),
-        services: vec![things()],
+        services: vec![things().merge(rpc::methods())],
         iam: IamLink::new("iam", options(), Arc::clone(&stubs) as Arc<dyn Iam>),
         modules: ModulesLink::new("modules", options(), Arc::clone(&stubs) as Arc<dyn Modules>),
         domains: DomainsLink::new("domains", options(), Arc::clone(&stubs) as Arc<dyn Domains>),
