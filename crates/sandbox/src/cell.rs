@@ -27,6 +27,7 @@ use kernel::{
     Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
 };
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
+use money::{Money, MoneyDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
     http::{CursorKey, ServiceRoutes},
@@ -64,6 +65,8 @@ pub struct Services {
     pub modules: Arc<ModuleRegistry>,
     /// Hosts.
     pub domains: Arc<DomainResolver>,
+    /// Wallets and the ledger.
+    pub money: Arc<Money>,
 }
 
 /// What a cell is made from.
@@ -156,6 +159,8 @@ impl Cell {
             modules: modules_link.clone(),
             cursor: cursor.clone(),
         });
+        let money =
+            Money::create(MoneyDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
         let data_layer =
             DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
 
@@ -163,7 +168,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, audit, modules, domains, money };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -339,6 +344,7 @@ impl Services {
             self.audit.clone(),
             self.modules.clone(),
             self.domains.clone(),
+            self.money.clone(),
         ]
     }
 }
@@ -346,7 +352,7 @@ impl Services {
 impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
-        jobs
+        self.money.jobs(jobs)
     }
 }
 
