@@ -2,8 +2,10 @@
 
 use axum::http::Method;
 use futures::{StreamExt as _, stream};
+use ports::http::Repeat;
 use serde_json::Value;
 use testkit::{Answer, Api};
+use uuid::Uuid;
 
 use crate::routes::Address;
 
@@ -18,6 +20,8 @@ pub struct Request {
     pub body: Option<Value>,
     /// The body is no JSON.
     pub streams: bool,
+    /// Money moves: without an Idempotency-Key the request would not reach its service.
+    keyed: bool,
 }
 
 impl Request {
@@ -36,6 +40,7 @@ impl Request {
             path: format!("{path}{mark}{query}"),
             body: address.body.clone(),
             streams: address.operation.streams,
+            keyed: address.operation.repeat == Repeat::Required,
         }
     }
 
@@ -46,10 +51,16 @@ impl Request {
     }
 
     pub async fn send(&self, api: &Api) -> Answer {
-        let kind: &[(&str, &str)] =
-            if self.streams { &[("content-type", "application/x-ndjson")] } else { &[] };
+        let key = Uuid::now_v7().to_string();
+        let mut headers = Vec::new();
+        if self.streams {
+            headers.push(("content-type", "application/x-ndjson"));
+        }
+        if self.keyed {
+            headers.push(("idempotency-key", key.as_str()));
+        }
         let body = self.body.clone().filter(|_| !self.streams);
-        api.send(self.method.clone(), &self.path, body, kind).await
+        api.send(self.method.clone(), &self.path, body, &headers).await
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Money,
     http::{movements::MoveIn, wallets::WalletIn},
     model::Currency,
-    store::wallets,
+    store::{history, wallets},
 };
 
 /// A wallet of a seed.
@@ -28,18 +28,20 @@ impl Money {
     pub async fn seed_wallet(&self, cx: &Ctx, seed: SeedWallet) -> Result<(WalletId, bool)> {
         let SeedWallet { user, currency, label, opening } = seed;
         let there = wallets::labelled(&self.db.tenant(cx)?, user, label.as_deref(), currency).await?;
-        if let Some(there) = there {
-            return Ok((there, false));
-        }
-        let made = self.create_wallet(cx, WalletIn { user_id: Some(user), currency, label }).await?;
+        let id = match there {
+            // A seed that was cut short may have left it empty.
+            Some(there)
+                if opening > 0 && history::of_wallet(&self.db, cx, there, None, 1).await?.is_empty() =>
+            {
+                there
+            }
+            Some(there) => return Ok((there, false)),
+            None => self.create_wallet(cx, WalletIn { user_id: Some(user), currency, label }).await?.id,
+        };
         if opening > 0 {
-            let body = MoveIn {
-                amount: opening.into(),
-                description: Some("Opening balance".into()),
-                metadata: None,
-            };
-            self.credit(cx, made.id, body).await?;
+            let description = Some("Opening balance".to_owned());
+            self.credit(cx, id, MoveIn { amount: opening.into(), description, metadata: None }).await?;
         }
-        Ok((made.id, true))
+        Ok((id, true))
     }
 }
