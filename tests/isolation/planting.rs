@@ -321,7 +321,7 @@ pub async fn fill(admin: &mut PgConnection, tables: &[Table], tenant: &Tenant) {
         }
     }
     // Without it, transfers would be refused before anybody looks at their wallets.
-    let verified = "update iam.account set email_verified_at = kernel.now() where email = $1";
+    let verified = "update iam.user_account set email_verified_at = kernel.now() where email = $1";
     sqlx::query(verified).bind(&tenant.email).execute(&mut *admin).await.unwrap();
     // A column that the manifest hides is filled by the module's own migrations only.
     let hidden = "update module_crm.deals set internal_note = $2 where tenant_id = $1";

@@ -56,7 +56,7 @@ impl Oracle {
                     .ok_or("reversed before, or never done")?;
                 match undone.kind.as_str() {
                     "credit" => self.add(undone.wallet_id, -undone.amount),
-                    "debit" => self.add(undone.wallet_id, undone.amount),
+                    "debit" | "confirm" => self.add(undone.wallet_id, undone.amount),
                     "transfer" => self
                         .add(undone.counterparty_id.ok_or("nobody")?, -undone.amount)
                         .and(self.add(undone.wallet_id, undone.amount)),

@@ -149,7 +149,7 @@ pub async fn keyed(api: &Api, path: &str, body: Value, key: Uuid) -> Answer {
 }
 
 pub async fn verify(sql: &mut PgConnection, email: &str) {
-    let done = sqlx::query("update iam.account set email_verified_at = kernel.now() where email = $1")
+    let done = sqlx::query("update iam.user_account set email_verified_at = kernel.now() where email = $1")
         .bind(email)
         .execute(sql)
         .await
