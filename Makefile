@@ -29,12 +29,12 @@ lint: setup ## Format, lints and licences alone
 	@ONLY=lint tools/test.sh
 
 bench: build ## Each claim of speed, measured beside something real
-	@for bench in link events http; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
+	@for bench in link events http money; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
 	@# These only start the packed program and watch the clock: no need to compile them for speed.
 	@for bench in start sandbox; do echo "== $$bench"; cargo bench --quiet --profile dev --bench $$bench || exit 1; done
 
-soak: setup ## The tests of faults, many times over
-	@KILLS=$${KILLS:-20} SUITES="faults" tools/test.sh --nocapture
+soak: setup ## The tests of faults and of money, many times over
+	@KILLS=$${KILLS:-20} MONEY_OPERATIONS=$${MONEY_OPERATIONS:-50000} SUITES="faults money" tools/test.sh --nocapture
 
 container-test: release ## The image FROM scratch, run for real by a Docker engine
 	@tools/container-test.sh

@@ -4,7 +4,7 @@
 #
 #   tools/test.sh [arguments of the test programs]
 #   ONLY=lint tools/test.sh         no tests
-#   SUITES="faults house" tools/test.sh   only these programs of tests/
+#   SUITES="faults house" tools/test.sh   only these test programs
 set -uo pipefail
 cd "$(dirname "$0")/.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
@@ -55,7 +55,6 @@ if [ "${ONLY:-}" != lint ]; then
   printf '\n== tests\n' >&2
   what=(--workspace)
   if [ -n "${SUITES:-}" ]; then
-    what=()
     for suite in $SUITES; do what+=(--test "$suite"); done
   fi
   log="$(mktemp "${TMPDIR:-/tmp}/platform-kernel-test.XXXXXX")"

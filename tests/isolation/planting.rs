@@ -158,6 +158,7 @@ pub async fn plant(api: &Api, addresses: &[Address], mark: &'static str) -> Tena
     examples(&mut tenant, addresses).await;
     events(&mut tenant).await;
     outward(&mut tenant).await;
+    money(&mut tenant).await;
     tenant
 }
 
@@ -239,6 +240,20 @@ async fn pulled(owner: &Api, subscription: &str) -> String {
         assert!(Instant::now() < give_up, "no event came: {}", answer.text);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A wallet with money, some of it set aside. The Owner's own wallet is there, too: it follows the tenant by itself.
+async fn money(tenant: &mut Tenant) {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while !tenant.owner.get("/api/v1/wallets").await.data().iter().any(|wallet| wallet["kind"] == "owner") {
+        assert!(Instant::now() < give_up, "the Owner got no wallet");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let wallet = json!({ "currency": "EUR", "label": format!("purse of {}", tenant.mark) });
+    let wallet = tenant.make("/api/v1/wallets", wallet).await.expect(201).id();
+    let credit = json!({ "amount": 5_000, "description": format!("for {}", tenant.mark) });
+    tenant.make(&format!("/api/v1/wallets/{wallet}/credit"), credit).await.expect(201);
+    tenant.make(&format!("/api/v1/wallets/{wallet}/hold"), json!({ "amount": 1_000 })).await.expect(201);
 }
 
 /// What every operation that makes something gives as its example: so new resources are planted without anyone saying.
@@ -332,6 +347,9 @@ pub async fn fill(admin: &mut PgConnection, tables: &[Table], tenant: &Tenant) {
             sqlx::query(statement).bind(tenant.id).bind(tenant.mark).execute(&mut *admin).await.unwrap();
         }
     }
+    // Without it, transfers would be refused before anybody looks at their wallets.
+    let verified = "update iam.user_account set email_verified_at = kernel.now() where email = $1";
+    sqlx::query(verified).bind(&tenant.email).execute(&mut *admin).await.unwrap();
     // A column that the manifest hides is filled by the module's own migrations only.
     let hidden = "update module_crm.deals set internal_note = $2 where tenant_id = $1";
     sqlx::query(hidden).bind(tenant.id).bind(HIDDEN).execute(&mut *admin).await.unwrap();

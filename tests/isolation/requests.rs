@@ -2,8 +2,10 @@
 
 use axum::http::Method;
 use futures::{StreamExt as _, stream};
+use ports::http::Repeat;
 use serde_json::Value;
 use testkit::{Answer, Api};
+use uuid::Uuid;
 
 use crate::routes::Address;
 
@@ -20,6 +22,8 @@ pub struct Request {
     pub streams: bool,
     /// It is a gRPC call.
     pub rpc: bool,
+    /// Money moves: without an Idempotency-Key the request would not reach its service.
+    keyed: bool,
 }
 
 impl Request {
@@ -39,6 +43,7 @@ impl Request {
             body: address.body.clone(),
             streams: address.operation.streams,
             rpc: address.is_rpc(),
+            keyed: address.operation.repeat == Repeat::Required,
         }
     }
 
@@ -52,10 +57,16 @@ impl Request {
         if self.rpc {
             return api.rpc(&self.path, self.body.as_ref().unwrap_or(&Value::Null)).await;
         }
-        let kind: &[(&str, &str)] =
-            if self.streams { &[("content-type", "application/x-ndjson")] } else { &[] };
+        let key = Uuid::now_v7().to_string();
+        let mut headers = Vec::new();
+        if self.streams {
+            headers.push(("content-type", "application/x-ndjson"));
+        }
+        if self.keyed {
+            headers.push(("idempotency-key", key.as_str()));
+        }
         let body = self.body.clone().filter(|_| !self.streams);
-        api.send(self.method.clone(), &self.path, body, kind).await
+        api.send(self.method.clone(), &self.path, body, &headers).await
     }
 }
 

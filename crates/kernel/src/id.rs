@@ -167,6 +167,10 @@ kinds! {
     Job => JobId,
     /// One request, from wire to answer.
     Request => RequestId,
+    /// A wallet.
+    Wallet => WalletId,
+    /// One movement of money: a transaction of the ledger.
+    Transaction => TransactionId,
     /// Any entity that an event or audit record is about.
     Aggregate => AggregateId,
 }

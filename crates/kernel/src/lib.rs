@@ -20,7 +20,7 @@ pub use error::{Error, FieldCode, FieldError, Result};
 pub use event::{DomainEvent, matches_pattern};
 pub use id::{
     AggregateId, ApiKeyId, AuditId, EventId, Id, JobId, ModuleId, RequestId, RoleId, SessionId,
-    SubscriptionId, TenantId, UserId,
+    SubscriptionId, TenantId, TransactionId, UserId, WalletId,
 };
 pub use names::{BadName, ModuleSlug, SandboxName, TenantSlug};
 pub use problem::Slug;

@@ -27,6 +27,7 @@ use iam::{HashCost, HashPool, Iam, IamDeps};
 use integration_hub::{IntegrationHub, IntegrationHubDeps};
 use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
+use money::{Money, MoneyDeps};
 use notify::{MailSettings, Notify, NotifyDeps};
 use ports::{
     DomainsLink, IamLink, KernelService, ModulesLink,
@@ -70,6 +71,8 @@ pub struct Services {
     pub domains: Arc<DomainResolver>,
     /// Mail, inboxes, websockets.
     pub notify: Arc<Notify>,
+    /// Wallets and the ledger.
+    pub money: Arc<Money>,
 }
 
 /// What a cell is made from.
@@ -180,6 +183,8 @@ impl Cell {
             modules: modules_link.clone(),
             cursor: cursor.clone(),
         });
+        let money =
+            Money::create(MoneyDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
         let data_layer =
             DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
 
@@ -187,7 +192,8 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, integrations, domains, notify };
+        let services =
+            Services { iam, data_layer, event_bus, audit, modules, integrations, domains, notify, money };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -366,6 +372,7 @@ impl Services {
             self.modules.clone(),
             self.integrations.clone(),
             self.domains.clone(),
+            self.money.clone(),
         ]
     }
 }
@@ -376,7 +383,8 @@ impl Services {
         let jobs = self.iam.jobs(jobs);
         let jobs = self.notify.jobs(jobs);
         let jobs = self.integrations.jobs(jobs);
-        self.domains.jobs(jobs)
+        let jobs = self.domains.jobs(jobs);
+        self.money.jobs(jobs)
     }
 }
 

@@ -77,6 +77,8 @@ pub enum Reason {
     AuditChain,
     /// Durable jobs.
     Jobs,
+    /// Checking the ledger of money.
+    Ledger,
     /// Opening, copying, seeding and clearing a sandbox.
     Sandbox,
 }

@@ -17,6 +17,7 @@ use super::{
     fault::is_lost_connection,
     pool::Checked,
     query::{Query, Target, composed, settle, within},
+    requests::KeptAnswer,
 };
 
 /// Several statements that happen together or not at all, with the events and audit records that tell of them.
@@ -28,13 +29,38 @@ pub struct Tx {
     events: Vec<Value>,
     audits: Vec<Value>,
     request: Option<OpenRequest>,
+    pub(super) answers: Vec<KeptAnswer>,
 }
 
 /// A request that may be repeated and is running now.
-struct OpenRequest {
-    caller: String,
-    key: Uuid,
-    fingerprint: [u8; 32],
+pub(super) struct OpenRequest {
+    pub(super) caller: String,
+    pub(super) key: Uuid,
+    pub(super) fingerprint: [u8; 32],
+}
+
+impl OpenRequest {
+    /// The request of this context, if it may be repeated.
+    pub(super) fn of(cx: &Ctx) -> Option<Self> {
+        let idempotency = cx.idempotency()?;
+        let tenant = cx.tenant().map(|id| id.to_string()).unwrap_or_default();
+        Some(Self {
+            caller: format!("{tenant}/{}", cx.actor().name()),
+            key: idempotency.key,
+            fingerprint: idempotency.fingerprint,
+        })
+    }
+}
+
+pub(super) fn reused() -> Error {
+    Error::new(
+        Slug::IdempotencyKeyReused,
+        "This Idempotency-Key was used with another route or body; use a fresh one.",
+    )
+}
+
+pub(super) fn in_progress() -> Error {
+    Error::new(Slug::IdempotencyInProgress, "The first request with this Idempotency-Key is still running.")
 }
 
 impl Tx {
@@ -43,8 +69,14 @@ impl Tx {
             Err(Begun::Lost) => open(&handle).await.map_err(Begun::into_error)?,
             other => other.map_err(Begun::into_error)?,
         };
-        let mut tx =
-            Self { handle, checked: Some(checked), events: Vec::new(), audits: Vec::new(), request: None };
+        let mut tx = Self {
+            handle,
+            checked: Some(checked),
+            events: Vec::new(),
+            audits: Vec::new(),
+            request: None,
+            answers: Vec::new(),
+        };
         match tx.open_request().await {
             Ok(()) => Ok(tx),
             // Its lock on the key goes before the caller can repeat the request.
@@ -56,14 +88,7 @@ impl Tx {
     }
 
     async fn open_request(&mut self) -> Result<()> {
-        let cx = self.cx().clone();
-        let Some(idempotency) = cx.idempotency() else { return Ok(()) };
-        let tenant = cx.tenant().map(|id| id.to_string()).unwrap_or_default();
-        let request = OpenRequest {
-            caller: format!("{tenant}/{}", cx.actor().name()),
-            key: idempotency.key,
-            fingerprint: idempotency.fingerprint,
-        };
+        let Some(request) = OpenRequest::of(self.cx()) else { return Ok(()) };
         let (state, answer): (String, Option<Vec<u8>>) = self
             .unbound("select state, answer from kernel.begin_request($1, $2, $3)".into_sql_str())
             .bind(request.caller.clone())
@@ -81,14 +106,8 @@ impl Tx {
                 let answer = key.open(request.key.as_bytes(), &sealed)?;
                 Err(Error::replay(Bytes::from(answer)))
             }
-            ("reused", _) => Err(Error::new(
-                Slug::IdempotencyKeyReused,
-                "This Idempotency-Key was used with another route or body; use a fresh one.",
-            )),
-            _ => Err(Error::new(
-                Slug::IdempotencyInProgress,
-                "The first request with this Idempotency-Key is still running.",
-            )),
+            ("reused", _) => Err(reused()),
+            _ => Err(in_progress()),
         }
     }
 
@@ -111,7 +130,7 @@ impl Tx {
         }
     }
 
-    fn unbound(&mut self, text: sqlx::SqlStr) -> Query<'_> {
+    pub(super) fn unbound(&mut self, text: sqlx::SqlStr) -> Query<'_> {
         Query::new(Target::Tx(self), text)
     }
 
@@ -120,7 +139,12 @@ impl Tx {
     /// # Errors
     /// `internal` if the event can't be written as JSON.
     pub fn event(&mut self, event: Event) -> Result<()> {
-        let cx = self.cx();
+        let cx = self.cx().clone();
+        self.tell(&cx, event);
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, cx: &Ctx, event: Event) {
         let tenant = self.handle.bound_to().or(event.tenant).or(cx.tenant().ok());
         let row = json!({
             "id": event.id,
@@ -134,7 +158,6 @@ impl Tx {
             "at": cx.now().datetime(),
         });
         self.events.push(row);
-        Ok(())
     }
 
     /// Keeps who did what, when and if this commits.
@@ -142,7 +165,12 @@ impl Tx {
     /// # Errors
     /// `internal` if the record can't be written as JSON.
     pub fn audit(&mut self, record: Audit) -> Result<()> {
-        if let Some(row) = record.row(self.cx())? {
+        let cx = self.cx().clone();
+        self.keep(&cx, record)
+    }
+
+    pub(super) fn keep(&mut self, cx: &Ctx, record: Audit) -> Result<()> {
+        if let Some(row) = record.row(cx)? {
             self.audits.push(row);
         }
         Ok(())
@@ -208,6 +236,7 @@ impl Tx {
     /// What the database says; nothing happened then.
     pub async fn commit<A: Serialize>(mut self, answer: A) -> Result<A> {
         let told = self.flush(&answer).await?;
+        self.keep_answers().await?;
         let until = self.cx().deadline();
         let checked = self.checked()?;
         checked.in_flight = true;
@@ -280,6 +309,10 @@ impl Tx {
     /// The context it runs in.
     pub fn cx(&self) -> &Ctx {
         self.handle.cx()
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
     }
 
     pub(super) fn checked(&mut self) -> Result<&mut Checked> {

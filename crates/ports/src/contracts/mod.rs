@@ -6,6 +6,7 @@ mod domains;
 mod iam;
 mod mail;
 mod modules;
+mod money;
 
 pub use domains::{Domains, DomainsLink};
 pub use iam::{Iam, IamLink, ModuleTokenRequest, Principal, TenantInfo, UserInfo};
@@ -13,3 +14,4 @@ pub use mail::{MAIL_JOB, Mail, PRIVATE_LINK, PRIVATE_MAIL_JOB, PrivateMail};
 pub use modules::{
     BackendRoute, ModelRules, ModuleBackend, ModuleInfo, ModuleSnapshot, Modules, ModulesLink,
 };
+pub use money::{Balance, Money, MoneyLink};

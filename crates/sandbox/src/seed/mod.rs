@@ -1,7 +1,10 @@
 //! Seeds: what a sandbox holds from the start, as YAML. Planting is idempotent: what is there already stays.
 
+mod money;
+
 use std::{borrow::Cow, collections::BTreeMap, fs};
 
+use ::money::Currency;
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
 use integration_hub::{ProviderType, SeedProvider};
@@ -29,6 +32,10 @@ pub struct Seed {
     records: Vec<Records>,
     #[serde(default)]
     inbox: Vec<Inbox>,
+    #[serde(default)]
+    wallets: Vec<Wallet>,
+    #[serde(default)]
+    transfers: Vec<Transfer>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -105,6 +112,33 @@ struct InboxMessage {
     read: bool,
 }
 
+/// A wallet of a user; there is one of each user, currency and label.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Wallet {
+    /// So that transfers can point to it.
+    #[serde(rename = "ref")]
+    name: Option<String>,
+    tenant: TenantSlug,
+    /// The user's address.
+    user: String,
+    currency: Currency,
+    label: Option<String>,
+    /// What it has from the beginning, in minor units.
+    #[serde(default)]
+    opening: i64,
+}
+
+/// A transfer between wallets of this seed, done when both, or one, are new.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Transfer {
+    from: String,
+    to: String,
+    amount: i64,
+    description: String,
+}
+
 /// What was planted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -117,6 +151,8 @@ pub struct SeedReport {
     pub modules: usize,
     /// Records made.
     pub records: usize,
+    /// Wallets named.
+    pub wallets: usize,
 }
 
 /// Why a seed could not be planted.
@@ -254,11 +290,13 @@ impl Seed {
         }
         let records = self.plant_records(cell, &cx, &tenants).await?;
         self.plant_inboxes(cell, &cx, &tenants, &people).await?;
+        money::plant(self, cell, &cx, &tenants, &people).await?;
         Ok(SeedReport {
             tenants: self.tenants.len(),
             users: self.users.len(),
             modules: self.modules.len(),
             records,
+            wallets: self.wallets.len(),
         })
     }
 
@@ -385,6 +423,8 @@ mod tests {
         assert_eq!(demo.tenants.len(), 3);
         let contacts = demo.records.iter().find(|set| set.model == "contacts").unwrap();
         assert_eq!(contacts.rows.len(), 200);
+        let kept: Vec<&str> = demo.wallets.iter().map(|wallet| wallet.currency.code()).collect();
+        assert!(kept.contains(&"USD") && kept.contains(&"EUR") && demo.wallets.iter().all(|w| w.opening > 0));
         let corp = demo.tenants.iter().find(|tenant| tenant.slug.as_str() == "sandbox-corp").unwrap();
         assert_eq!(corp.id.unwrap().to_string(), "00000000-0000-7000-0000-000000000001");
     }
