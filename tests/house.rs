@@ -34,12 +34,15 @@ const SERVICES: [&str; 12] = [
 fn allowed(name: &str) -> BTreeSet<&'static str> {
     let mut below: BTreeSet<&str> = BTreeSet::new();
     match name {
-        "kernel" => {}
+        "kernel" | "vips" => {}
         "ports" | "fabric" | "flags" => {
             below.insert("kernel");
         }
         service if SERVICES.contains(&service) => {
             below.extend(["kernel", "ports", "fabric", "flags"]);
+            if service == "files" {
+                below.insert("vips");
+            }
         }
         "crm-example" => {}
         "sandbox" => {

@@ -14,6 +14,7 @@ use data_layer::{DataLayer, DataLayerDeps};
 use domain_resolver::{DomainResolver, DomainResolverDeps};
 use event_bus::{EventBus, EventBusDeps};
 use fabric::{
+    blobs::Blobs,
     crypto::RootKey,
     dialler::Dialler,
     jobs::{Jobs, JobsOptions},
@@ -21,6 +22,7 @@ use fabric::{
     postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
     sql,
 };
+use files::{FilePool, Files, FilesDeps};
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{
@@ -34,7 +36,10 @@ use ports::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{control::SandboxRow, parts::Parts};
+use crate::{
+    control::{Control, SandboxRow},
+    parts::Parts,
+};
 
 /// One sandbox, running.
 pub struct Cell {
@@ -58,6 +63,8 @@ pub struct Services {
     pub data_layer: Arc<DataLayer>,
     /// Domain events.
     pub event_bus: Arc<EventBus>,
+    /// Uploads and pictures.
+    pub files: Arc<Files>,
     /// The audit trail.
     pub audit: Arc<Audit>,
     /// Modules.
@@ -74,6 +81,11 @@ pub(crate) struct CellDeps<'a> {
     pub key: RootKey,
     pub logins: Logins,
     pub parts: &'a Parts,
+    /// The sandbox's own.
+    pub blobs: Blobs,
+    pub file_pool: FilePool,
+    pub most_image_bytes: u64,
+    pub control: Control,
     pub settings: GatewaySettings,
     pub issuer: String,
     pub hosts: Vec<String>,
@@ -129,7 +141,7 @@ impl Cell {
         let iam = Iam::create(IamDeps {
             db: db.clone(),
             modules: modules_link.clone(),
-            issuer: deps.issuer,
+            issuer: deps.issuer.clone(),
             hash: HashCost::Sandbox,
             hash_pool: deps.hash_pool,
             sandbox: name.clone(),
@@ -156,6 +168,19 @@ impl Cell {
             modules: modules_link.clone(),
             cursor: cursor.clone(),
         });
+        let (control, id) = (deps.control, deps.row.id);
+        let files = Files::create(FilesDeps {
+            db: db.clone(),
+            blobs: deps.blobs,
+            pool: deps.file_pool,
+            cursor: cursor.clone(),
+            public_url: deps.issuer,
+            most_image_bytes: deps.most_image_bytes,
+            read_elsewhere: Arc::new(move || {
+                let control = control.clone();
+                Box::pin(async move { control.has_descendants(id).await })
+            }),
+        });
         let data_layer =
             DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
 
@@ -163,7 +188,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, files, audit, modules, domains };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -336,6 +361,7 @@ impl Services {
             self.iam.clone(),
             self.data_layer.clone(),
             self.event_bus.clone(),
+            self.files.clone(),
             self.audit.clone(),
             self.modules.clone(),
             self.domains.clone(),
@@ -346,7 +372,7 @@ impl Services {
 impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
-        jobs
+        self.files.jobs(jobs)
     }
 }
 

@@ -11,6 +11,7 @@ use fabric::{
     dialler::{Dialler, DiallerOptions},
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
+use files::{FilePool, FilePoolOptions};
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
@@ -47,6 +48,7 @@ pub struct Estate {
     pub(crate) operator: Arc<Operator>,
     pub(crate) dialler: Dialler,
     pub(crate) hash_pool: HashPool,
+    pub(crate) file_pool: FilePool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: HostRules,
     slots: Mutex<HashMap<SandboxName, Arc<Slot>>>,
@@ -146,6 +148,7 @@ impl Estate {
             operator,
             dialler,
             hash_pool: HashPool::new(HashPoolOptions::default()),
+            file_pool: FilePool::new(FilePoolOptions::default()),
             metrics: Arc::new(Metrics::new()),
             hosts,
             slots: Mutex::default(),
@@ -157,6 +160,7 @@ impl Estate {
             first: std::sync::atomic::AtomicBool::new(false),
             options,
         });
+        estate.parts.blobs.clear_staging().await?;
         estate.clear_halves().await?;
         let kind = estate.default_template();
         let stale = estate.adopt_spares().await?;
@@ -170,6 +174,7 @@ impl Estate {
         step("services", &mut timings);
         // Not before: a program that is older than the data has been refused by now.
         estate.drop_stale(stale);
+        estate.clear_blobs_later();
         let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
         *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);

@@ -106,6 +106,7 @@ impl Estate {
                 format!("there is no template \u{201c}{template}\u{201d}; use demo or empty"),
             ));
         }
+        let database = self.ensure_template(template).await.map_err(internal)?;
         let row = SandboxRow {
             name: name.to_string(),
             id: Uuid::new_v4(),
@@ -115,13 +116,13 @@ impl Estate {
             generation: 1,
             schema_fingerprint: self.templates.fingerprint().to_owned(),
             failure: None,
-            blob_prefixes: Vec::new(),
+            // What the template holds lies under its own name.
+            blob_prefixes: vec![database.clone()],
             created_at: Timestamp::real(),
             last_used_at: Timestamp::real(),
             expires_at,
             due_at: None,
         };
-        let database = self.ensure_template(template).await.map_err(internal)?;
         self.make(cx, row, async |row, name| {
             self.clone_template(&database, &name.database()).await?;
             self.let_in(row, name).await?;
@@ -216,14 +217,16 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
         let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
-        let row = SandboxRow { id: Uuid::new_v4(), ..turn.row.clone() };
+        let blob_prefixes = vec![template.clone()];
+        let row = SandboxRow { id: Uuid::new_v4(), blob_prefixes, ..turn.row.clone() };
         if let Err(error) = self.renew(&row, name, &template, &aside).await {
             self.control.set_state(name.as_str(), SandboxState::Ready, None).await?;
             return Err(internal(error));
         }
-        self.control.next_generation(name.as_str(), row.id).await?;
+        self.control.next_generation(name.as_str(), row.id, &row.blob_prefixes).await?;
         self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
         self.drop_later(aside);
+        self.clear_blobs_later();
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await
     }
@@ -263,6 +266,7 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         self.raze(&turn.row).await.map_err(internal)?;
         self.forget(name);
+        self.clear_blobs_later();
         Ok(())
     }
 
@@ -290,7 +294,7 @@ impl Estate {
             return Ok(());
         }
         let logins = Logins::new(name, self.sandbox_key(row));
-        let cell = self.cell_on(&name.database(), name, row, logins).await?;
+        let cell = self.cell_on(&name.database(), name, row, logins, self.blobs_of(row)?).await?;
         let (cx, password) = (cell.cx("sandbox"), self.demo_password());
         let mut done = Ok(());
         for email in Seed::named("demo")?.map(|seed| seed.emails()).unwrap_or_default() {
