@@ -147,6 +147,60 @@ async fn a_killed_kernel_loses_nothing_when_persistent() {
     survives_its_own_death("persistent").await;
 }
 
+/// Uploads files until it is told to stop, and keeps what was acknowledged: id and content.
+async fn upload(api: Api, name: String, stop: Arc<AtomicBool>, kept: Arc<Mutex<Vec<(String, Vec<u8>)>>>) {
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let content = format!("{name} {n} ").repeat(2_000 + 3_000 * (n % 7)).into_bytes();
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n".as_bytes();
+        let body = [head, &content, b"\r\n--b--\r\n"].concat();
+        let request = api.raw(reqwest::Method::POST, "/api/v1/files/upload");
+        let sent = request.header("content-type", "multipart/form-data; boundary=b").body(body).send().await;
+        let Ok(answer) = sent else { continue };
+        if answer.status().as_u16() == 201
+            && let Ok(file) = answer.json::<serde_json::Value>().await
+        {
+            kept.lock().unwrap().push((file["id"].as_str().unwrap().to_owned(), content));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_kernel_keeps_every_file_whose_upload_was_acknowledged() {
+    let folder = data_folder();
+    let data = folder.path().join("data");
+    let mut kernel = start(&data, "hybrid");
+    let mut all = Vec::new();
+    for round in 0..kills() {
+        let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+        let (stop, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+        let tasks: Vec<_> = (0..4)
+            .map(|n| tokio::spawn(upload(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept))))
+            .collect();
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while kept.lock().unwrap().len() < 20 + 7 * round {
+            assert!(Instant::now() < give_up, "no uploads are acknowledged");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        kernel.kill();
+        stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            task.await.unwrap();
+        }
+        all.extend(std::mem::take(&mut *kept.lock().unwrap()));
+        kernel = start(&data, "hybrid");
+        let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+        for (id, content) in &all {
+            let answer = api.raw(reqwest::Method::GET, &format!("/api/v1/files/{id}")).send().await.unwrap();
+            assert_eq!(answer.status().as_u16(), 200, "{id}");
+            assert!(answer.bytes().await.unwrap() == content, "{id} has other bytes");
+        }
+    }
+    println!("{} kills, {} acknowledged files, none lost", kills(), all.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_postgres_loses_nothing_when_persistent_and_the_kernel_goes_on() {
     let folder = data_folder();

@@ -3,7 +3,8 @@
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
 #
-# Wanted: a C compiler, libclang (for PostgreSQL's own parser), python3 that can make a venv, zstd, binutils, Rust.
+# Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), python3 that can make a venv, zstd,
+# binutils, Rust.
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -21,6 +22,9 @@ has_libclang() {
   # libclang-cpp, which comes with other packages, is another library.
   { compgen -G "/usr/lib/llvm-*/lib/libclang*.so*"; ldconfig -p 2>/dev/null | grep 'libclang[-.]'; } | grep -v 'libclang-cpp' >/dev/null
 }
+has_libvips() {
+  have pkg-config && pkg-config --exists 'vips >= 8.13'
+}
 has_python() {
   have python3 || return 1
   python3 -m pip --version >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1
@@ -30,6 +34,7 @@ has_python() {
 missing=()
 { have cc && have ld && have strip && have make; } || missing+=(compiler)
 has_libclang || missing+=(libclang)
+has_libvips || missing+=(libvips)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
@@ -41,12 +46,15 @@ packages() {
     case "$1-$what" in
       apt-compiler) echo build-essential ;;
       apt-libclang) echo libclang-dev ;;
+      apt-libvips) echo pkg-config libvips-dev ;;
       apt-python) echo python3 python3-venv ;;
       dnf-compiler) echo gcc gcc-c++ binutils make ;;
       dnf-libclang) echo clang-devel ;;
+      dnf-libvips) echo pkgconf-pkg-config vips-devel ;;
       dnf-python) echo python3 python3-pip ;;
       pacman-compiler) echo base-devel ;;
       pacman-libclang) echo clang ;;
+      pacman-libvips) echo pkgconf libvips ;;
       pacman-python) echo python python-pip ;;
       *-zstd) echo zstd ;;
       *-roots) echo ca-certificates ;;

@@ -44,6 +44,8 @@ create table control.snapshot (
     id uuid not null unique,
     -- Names the keys with which its secrets are sealed: the sandbox's id at that time.
     key_id uuid not null,
+    -- Prefixes of its files: the sandbox's own at that time, then its ancestors'.
+    blob_prefixes text[] not null,
     schema_fingerprint text not null,
     -- What the sandbox's clock showed.
     clock timestamptz not null,

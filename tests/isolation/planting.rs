@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     crm,
     knowledge::Knowledge,
+    requests,
     routes::{Address, Hole},
     stage::id_in,
     tables::Table,
@@ -82,10 +83,7 @@ impl Tenant {
     /// Makes something and remembers it.
     async fn make(&mut self, path: &str, body: Value) -> Answer {
         let key = Uuid::now_v7();
-        let answer = self
-            .owner
-            .send(Method::POST, path, Some(body.clone()), &[("idempotency-key", &key.to_string())])
-            .await;
+        let answer = requests::post(&self.owner, path, &body, &key.to_string()).await;
         if answer.status.is_success() {
             let (path, status, id) = (path.to_owned(), answer.status.as_u16(), id_in(&answer.body));
             self.planted.push(Planted { path, body, key, status, id });
@@ -318,7 +316,7 @@ fn marked(value: &Value, at: &str, mark: &str, spared: &[String]) -> Value {
 }
 
 /// Tables that no request fills at once, and how a row gets there: `$1` is the tenant, `$2` its word.
-const BY_HAND: [(&str, &str); 4] = [
+const BY_HAND: [(&str, &str); 5] = [
     ("kernel.allowance", "insert into kernel.allowance (tenant_id, name, used, most) values ($1, $2, 1, 5)"),
     (
         "kernel.job",
@@ -336,6 +334,10 @@ const BY_HAND: [(&str, &str); 4] = [
         "insert into notify.preference (tenant_id, user_id, rules)
          select $1, user_id, jsonb_build_array(jsonb_build_object('type', lower($2), 'enabled', false))
          from iam.member_role where tenant_id = $1 and owner",
+    ),
+    (
+        "files.upload",
+        "insert into files.upload (id, tenant_id, bucket, reserved) select kernel.new_id(), $1, 'documents', length($2)",
     ),
 ];
 

@@ -10,7 +10,7 @@ use crate::{
     knowledge::sent,
     planting::Tenant,
     report::{Fault, Report},
-    requests::{Request, each, normal},
+    requests::{Request, each, normal, post},
     routes::Address,
     stage::{Stage, id_in},
 };
@@ -165,7 +165,7 @@ pub async fn values_taken_again(stage: &mut Stage, report: &mut Report) {
         let path = renamed(&planted.path, &own);
         let body: Value = serde_json::from_str(&renamed(&planted.body.to_string(), &own)).unwrap();
         let key = planted.key.to_string();
-        let answer = gamma.send(Method::POST, &path, Some(body), &[("idempotency-key", &key)]).await;
+        let answer = post(&gamma, &path, &body, &key).await;
         let beyond = UNIQUE_BEYOND.iter().any(|(exempt, _)| *exempt == planted.path) && answer.status == 409;
         let replayed = answer.headers.contains_key("idempotent-replayed");
         let alphas = planted

@@ -59,14 +59,60 @@ impl Request {
         }
         let key = Uuid::now_v7().to_string();
         let mut headers = Vec::new();
-        if self.streams {
-            headers.push(("content-type", "application/x-ndjson"));
-        }
         if self.keyed {
             headers.push(("idempotency-key", key.as_str()));
         }
+        if let Some(body) = self.body.as_ref().filter(|body| self.streams && is_form(body)) {
+            return send_form(api, &self.path, body, &headers).await;
+        }
+        if self.streams {
+            headers.push(("content-type", "application/x-ndjson"));
+        }
         let body = self.body.clone().filter(|_| !self.streams);
         api.send(self.method.clone(), &self.path, body, &headers).await
+    }
+}
+
+/// Whether a body is the fields of an upload: then one of them is the file.
+pub fn is_form(body: &Value) -> bool {
+    body.get("file").is_some_and(Value::is_string)
+}
+
+/// Posts fields as `multipart/form-data`, the file as the last one.
+pub async fn send_form(api: &Api, path: &str, fields: &Value, headers: &[(&str, &str)]) -> Answer {
+    const BOUNDARY: &str = "isolation";
+    let mut body = String::new();
+    let mut add = |name: &str, more: &str, value: &Value| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        body.push_str(&format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n{text}\r\n"
+        ));
+    };
+    let fields = fields.as_object().expect("fields");
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "file") {
+        add(name, "", value);
+    }
+    add("file", "; filename=\"planted.txt\"", &fields["file"]);
+    body.push_str(&format!("--{BOUNDARY}--\r\n"));
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    let mut request = api.raw(Method::POST, path).header("content-type", kind).body(body);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let asked = format!("POST {path} as a form");
+    let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+    let (status, headers) = (response.status(), response.headers().clone());
+    let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
+    let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+    Answer { asked, status, headers, body, text }
+}
+
+/// Posts a body as what it is.
+pub async fn post(api: &Api, path: &str, body: &Value, key: &str) -> Answer {
+    let headers = [("idempotency-key", key)];
+    match is_form(body) {
+        true => send_form(api, path, body, &headers).await,
+        false => api.send(Method::POST, path, Some(body.clone()), &headers).await,
     }
 }
 

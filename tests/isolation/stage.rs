@@ -95,12 +95,13 @@ impl Stage {
 
 /// What parameters stand for that are no ids. One that is missing here is taken for an id.
 fn words() -> Words {
-    let words: [(&str, &[&str]); 7] = [
+    let words: [(&str, &[&str]); 8] = [
         ("module", &["crm"]),
         ("slug", &["crm"]),
         ("model", &crm::MODELS),
         ("path", &["reports/pipeline"]),
         ("name", &[SANDBOX]),
+        ("size", &["card_300"]),
         ("topic", &["platform.auth.events", "platform.crm.events", "platform.data.events"]),
         ("type", &["crm.companies"]),
     ];

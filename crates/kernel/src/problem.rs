@@ -135,6 +135,9 @@ catalogue! {
     UnsupportedMediaType = "unsupported-media-type", 415, "This form of body is not taken",
         cause: "The Content-Type is not one that this address takes.",
         remedy: "Send `Content-Type: application/json`, or what `detail` names.";
+    RangeNotSatisfiable = "range-not-satisfiable", 416, "The range lies outside",
+        cause: "The `Range` begins behind the end of the file.",
+        remedy: "`detail` names the number of bytes; ask for a range within them, or for the whole.";
     IdempotencyKeyReused = "idempotency-key-reused", 422, "The Idempotency-Key was used for another request",
         cause: "The same key came with another route or body.",
         remedy: "Use a fresh key for each new request.";

@@ -14,6 +14,7 @@ use data_layer::{DataLayer, DataLayerDeps};
 use domain_resolver::{DomainResolver, DomainResolverDeps, Hostnames};
 use event_bus::{EventBus, EventBusDeps};
 use fabric::{
+    blobs::Blobs,
     crypto::RootKey,
     dialler::Dialler,
     dns::Dns,
@@ -22,6 +23,7 @@ use fabric::{
     postgres::{Database, DatabaseOptions, Login, Logins, Reason, Schemas},
     sql,
 };
+use files::{FilePool, Files, FilesDeps};
 use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use integration_hub::{IntegrationHub, IntegrationHubDeps};
@@ -36,7 +38,11 @@ use ports::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clocks, control::SandboxRow, parts::Parts};
+use crate::{
+    clocks,
+    control::{Control, SandboxRow},
+    parts::Parts,
+};
 
 /// One sandbox, running.
 pub struct Cell {
@@ -61,6 +67,8 @@ pub struct Services {
     pub data_layer: Arc<DataLayer>,
     /// Domain events.
     pub event_bus: Arc<EventBus>,
+    /// Uploads and pictures.
+    pub files: Arc<Files>,
     /// The audit trail.
     pub audit: Arc<Audit>,
     /// Modules.
@@ -83,6 +91,11 @@ pub(crate) struct CellDeps<'a> {
     pub key: RootKey,
     pub logins: Logins,
     pub parts: &'a Parts,
+    /// The sandbox's own.
+    pub blobs: Blobs,
+    pub file_pool: FilePool,
+    pub most_image_bytes: u64,
+    pub control: Control,
     pub settings: GatewaySettings,
     pub issuer: String,
     pub hosts: Vec<String>,
@@ -145,7 +158,7 @@ impl Cell {
         let iam = Iam::create(IamDeps {
             db: db.clone(),
             modules: modules_link.clone(),
-            issuer: deps.issuer,
+            issuer: deps.issuer.clone(),
             hash: HashCost::Sandbox,
             hash_pool: deps.hash_pool,
             sandbox: name.clone(),
@@ -185,6 +198,19 @@ impl Cell {
         });
         let money =
             Money::create(MoneyDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
+        let (control, id) = (deps.control, deps.row.id);
+        let files = Files::create(FilesDeps {
+            db: db.clone(),
+            blobs: deps.blobs,
+            pool: deps.file_pool,
+            cursor: cursor.clone(),
+            public_url: deps.issuer,
+            most_image_bytes: deps.most_image_bytes,
+            read_elsewhere: Arc::new(move || {
+                let control = control.clone();
+                Box::pin(async move { control.has_descendants(id).await })
+            }),
+        });
         let data_layer =
             DataLayer::create(DataLayerDeps { db: db.clone(), modules: modules_link.clone(), cursor });
 
@@ -192,8 +218,18 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services =
-            Services { iam, data_layer, event_bus, audit, modules, integrations, domains, notify, money };
+        let services = Services {
+            iam,
+            data_layer,
+            event_bus,
+            notify,
+            files,
+            money,
+            audit,
+            modules,
+            integrations,
+            domains,
+        };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -368,11 +404,12 @@ impl Services {
             self.data_layer.clone(),
             self.event_bus.clone(),
             self.notify.clone(),
+            self.files.clone(),
+            self.money.clone(),
             self.audit.clone(),
             self.modules.clone(),
             self.integrations.clone(),
             self.domains.clone(),
-            self.money.clone(),
         ]
     }
 }
@@ -382,9 +419,10 @@ impl Services {
     fn jobs(&self, jobs: Jobs) -> Jobs {
         let jobs = self.iam.jobs(jobs);
         let jobs = self.notify.jobs(jobs);
+        let jobs = self.files.jobs(jobs);
+        let jobs = self.money.jobs(jobs);
         let jobs = self.integrations.jobs(jobs);
-        let jobs = self.domains.jobs(jobs);
-        self.money.jobs(jobs)
+        self.domains.jobs(jobs)
     }
 }
 

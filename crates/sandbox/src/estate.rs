@@ -12,6 +12,7 @@ use fabric::{
     dns::Dns,
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
+use files::{FilePool, FilePoolOptions};
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use integration_hub::Echo;
@@ -52,6 +53,7 @@ pub struct Estate {
     pub(crate) echo: Option<Echo>,
     pub(crate) dns: Dns,
     pub(crate) hash_pool: HashPool,
+    pub(crate) file_pool: FilePool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: HostRules,
     /// What tenants added to them.
@@ -163,6 +165,7 @@ impl Estate {
             echo,
             dns,
             hash_pool: HashPool::new(HashPoolOptions::default()),
+            file_pool: FilePool::new(FilePoolOptions::default()),
             metrics: Arc::new(Metrics::new()),
             hosts,
             hostnames,
@@ -175,6 +178,7 @@ impl Estate {
             first: std::sync::atomic::AtomicBool::new(false),
             options,
         });
+        estate.parts.blobs.clear_staging().await?;
         let kind = estate.default_template();
         let mut stale = Vec::new();
         let first = if estate.parts.cluster.is_single() {
@@ -193,6 +197,7 @@ impl Estate {
         step("services", &mut timings);
         // Not before: a program that is older than the data has been refused by now.
         estate.drop_stale(stale);
+        estate.clear_blobs_later();
         let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
         *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blobs;
 mod cell;
 mod clocks;
 mod control;

@@ -1,10 +1,13 @@
-//! The parts we stand on: a Postgres, embedded or external.
+//! The parts we stand on: a Postgres, embedded or external, and a folder for blobs.
 
 use std::{path::Path, str::FromStr, sync::Arc};
 
-use fabric::postgres::{
-    Budget, Cluster, PgConnectOptions,
-    embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
+use fabric::{
+    blobs::Blobs,
+    postgres::{
+        Budget, Cluster, PgConnectOptions,
+        embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
+    },
 };
 use kernel::{
     Secret,
@@ -13,12 +16,14 @@ use kernel::{
 
 use crate::error::OpenError;
 
-/// The server that keeps everything.
+/// What keeps everything.
 pub struct Parts {
     /// Its administration.
     pub cluster: Cluster,
     /// The connections that all sandboxes share.
     pub budget: Arc<Budget>,
+    /// Where blobs lie; each sandbox has a prefix there.
+    pub blobs: Blobs,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -29,6 +34,11 @@ impl Parts {
     /// With a sentence that helps.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let budget = Budget::new(config.database.max_connections as usize);
+        let in_memory = matches!(
+            config.database.server,
+            DatabaseServer::Embedded { durability: kernel::config::Durability::Memory, .. }
+        );
+        let blobs = open_blobs(&config.data_dir, !in_memory)?;
         match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {
                 let durability = match durability {
@@ -37,8 +47,8 @@ impl Parts {
                     kernel::config::Durability::Persistent => Durability::Persistent,
                 };
                 let tcp_port = *tcp_port;
-                Self::start(&config.data_dir, durability, tcp_port, config.database.max_connections, budget)
-                    .await
+                let connections = config.database.max_connections;
+                Self::start(&config.data_dir, durability, tcp_port, connections, budget, blobs).await
             }
             DatabaseServer::External { url, owner_url, .. } => {
                 let user = address("DATABASE_URL", url)?;
@@ -49,21 +59,18 @@ impl Parts {
                         Cluster::single(user, owner.transpose()?)
                     }
                 };
-                Ok(Self { cluster, budget, embedded: None })
+                Ok(Self { cluster, budget, blobs, embedded: None })
             }
         }
     }
 
-    /// Starts the embedded server on a folder.
-    ///
-    /// # Errors
-    /// With a sentence that helps.
-    pub async fn start(
+    async fn start(
         data_dir: &Path,
         durability: Durability,
         tcp_port: Option<u16>,
         connections: u32,
         budget: Arc<Budget>,
+        blobs: Blobs,
     ) -> Result<Self, OpenError> {
         let options = EmbeddedOptions {
             data_dir: data_dir.to_owned(),
@@ -81,7 +88,7 @@ impl Parts {
             .password(&reach.password)
             .database("postgres")
             .application_name("platform-kernel");
-        Ok(Self { cluster: Cluster::new(admin), budget, embedded: Some(postgres) })
+        Ok(Self { cluster: Cluster::new(admin), budget, blobs, embedded: Some(postgres) })
     }
 
     /// The embedded server, if it is one.
@@ -107,4 +114,13 @@ fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenErr
         Ok(options) => Ok(options.application_name("platform-kernel")),
         Err(error) => Err(OpenError::Address { name, why: error.to_string() }),
     }
+}
+
+/// The folder of blobs. `durable`: as safe from a power cut as the rows that tell of them.
+fn open_blobs(data_dir: &Path, durable: bool) -> Result<Blobs, OpenError> {
+    let folder = data_dir.join("blobs");
+    // The place itself; each sandbox gets its own prefix in it.
+    let nobodys = "none".parse().map_err(|error| OpenError::Kernel(kernel::Error::internal(error)))?;
+    Blobs::in_folder(&folder, durable, nobodys)
+        .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })
 }

@@ -98,6 +98,7 @@ impl Estate {
             label,
             id: Uuid::new_v4(),
             key_id: turn.row.id,
+            blob_prefixes: turn.row.all_prefixes(),
             schema_fingerprint: turn.row.schema_fingerprint.clone(),
             clock,
             created_at: Timestamp::real(),
@@ -135,6 +136,7 @@ impl Estate {
         let row = self.control.snapshot(name.as_str(), label).await?;
         self.control.remove_snapshot(name.as_str(), label).await?;
         self.drop_later(snapshot_database(row.id));
+        self.clear_blobs_later();
         Ok(())
     }
 
@@ -167,9 +169,13 @@ impl Estate {
             self.drop_later(fresh);
             return Err(internal(error));
         }
-        self.control.next_generation(name.as_str(), turn.row.id).await?;
+        let own = turn.row.id.to_string();
+        let ancestors: Vec<String> =
+            snapshot.blob_prefixes.into_iter().filter(|prefix| *prefix != own).collect();
+        self.control.next_generation(name.as_str(), turn.row.id, &ancestors).await?;
         self.control.set_schema(name.as_str(), &snapshot.schema_fingerprint).await?;
         self.drop_later(aside);
+        self.clear_blobs_later();
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await
     }

@@ -1,6 +1,7 @@
 //! Template databases, from which sandboxes are cloned, and spare clones that stand ready.
 
 use std::{
+    collections::HashSet,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -27,13 +28,15 @@ pub(crate) struct Templates {
     migrations: Migrations,
     fingerprint: String,
     /// Held by whoever makes a template.
-    building: tokio::sync::Mutex<()>,
+    pub(crate) building: tokio::sync::Mutex<()>,
+    /// Templates whose blobs are known to be there.
+    laid: Mutex<HashSet<String>>,
 }
 
 impl Templates {
     pub(crate) fn new(migrations: Migrations) -> Self {
         let fingerprint = migrations.fingerprint();
-        Self { migrations, fingerprint, building: tokio::sync::Mutex::new(()) }
+        Self { migrations, fingerprint, building: tokio::sync::Mutex::new(()), laid: Mutex::default() }
     }
 
     pub(crate) fn migrations(&self) -> &Migrations {
@@ -90,6 +93,7 @@ impl Estate {
                 self.build_template(kind, &template).await?;
             }
         }
+        self.lay_files(kind, &template).await?;
         Ok(template)
     }
 
@@ -114,10 +118,24 @@ impl Estate {
         stale.into_iter().for_each(|name| self.drop_later(name));
     }
 
-    fn is_stale(&self, name: &str) -> bool {
+    pub(crate) fn is_stale(&self, name: &str) -> bool {
         name.starts_with("pk__build_")
             || name.starts_with("pk__gone_")
             || !name.contains(self.templates.fingerprint())
+    }
+
+    /// The blobs of a template lie in the data folder, its database may have come from elsewhere: packed into the program,
+    /// or on a server that another installation used. What is missing is laid down again from the seed.
+    async fn lay_files(&self, kind: &str, template: &str) -> Result<(), OpenError> {
+        let laid = || self.templates.laid.lock().unwrap_or_else(PoisonError::into_inner);
+        if laid().contains(template) {
+            return Ok(());
+        }
+        if let Some(seed) = Seed::named(kind)? {
+            seed.lay_files(&self.blobs_under(template)?).await?;
+        }
+        laid().insert(template.to_owned());
+        Ok(())
     }
 
     async fn build_template(self: &Arc<Self>, kind: &str, template: &str) -> Result<(), OpenError> {
@@ -132,7 +150,10 @@ impl Estate {
         let owner = logins.options(self.cluster(), Login::Owner, &building);
         self.templates.migrations().apply(&owner).await?;
         if let Some(seed) = seed {
-            let cell = self.cell_on(&building, &name, &row, logins.clone()).await?;
+            let blobs = self.blobs_under(template)?;
+            // What a killed process left of the same template.
+            blobs.delete_below(None).await?;
+            let cell = self.cell_on(&building, &name, &row, logins.clone(), blobs).await?;
             let planted = seed.plant(&cell).await;
             cell.close().await;
             planted?;

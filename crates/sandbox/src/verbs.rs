@@ -122,11 +122,13 @@ impl Estate {
                 ),
             ));
         }
+        let database = self.ensure_template(template).await.map_err(internal)?;
         let row = SandboxRow {
+            // What the template holds lies under its own name.
+            blob_prefixes: vec![database.clone()],
             expires_at,
             ..SandboxRow::new(name.as_str(), template, self.templates.fingerprint())
         };
-        let database = self.ensure_template(template).await.map_err(internal)?;
         self.make(cx, row, async |row, name| {
             self.clone_template(&database, &name.database()).await?;
             self.let_in(row, name).await?;
@@ -146,6 +148,7 @@ impl Estate {
         let template = format!("{}@{}", snapshot.sandbox, snapshot.label);
         let row = SandboxRow {
             source: Some(snapshot.sandbox),
+            blob_prefixes: snapshot.blob_prefixes,
             expires_at,
             ..SandboxRow::new(name.as_str(), &template, &snapshot.schema_fingerprint)
         };
@@ -182,11 +185,9 @@ impl Estate {
         let purpose = if keep_keys { Purpose::OwnSandboxWithKeys } else { Purpose::OwnSandbox };
         let expires_at = end_of_life(expires_in)?;
         let from = self.control.find(source).await?;
-        let mut blob_prefixes = vec![from.id.to_string()];
-        blob_prefixes.extend(from.blob_prefixes.iter().cloned());
         let row = SandboxRow {
             source: Some(source.to_string()),
-            blob_prefixes,
+            blob_prefixes: from.all_prefixes(),
             expires_at,
             ..SandboxRow::new(name.as_str(), &from.template, &from.schema_fingerprint)
         };
@@ -255,14 +256,16 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
         let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
-        let row = SandboxRow { id: Uuid::new_v4(), ..turn.row.clone() };
+        let blob_prefixes = snapshot.map_or_else(|| vec![template.clone()], |snapshot| snapshot.blob_prefixes);
+        let row = SandboxRow { id: Uuid::new_v4(), blob_prefixes, ..turn.row.clone() };
         if let Err(error) = self.renew(&row, name, &template, &aside).await {
             self.control.set_state(name.as_str(), SandboxState::Ready, None).await?;
             return Err(internal(error));
         }
-        self.control.next_generation(name.as_str(), row.id).await?;
+        self.control.next_generation(name.as_str(), row.id, &row.blob_prefixes).await?;
         self.control.set_schema(name.as_str(), &schema).await?;
         self.drop_later(aside);
+        self.clear_blobs_later();
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await
     }
@@ -307,6 +310,7 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         self.raze(&turn.row).await.map_err(internal)?;
         self.forget(name);
+        self.clear_blobs_later();
         Ok(())
     }
 
@@ -338,7 +342,7 @@ impl Estate {
             return Ok(());
         }
         let logins = Logins::new(name, self.sandbox_key(row));
-        let cell = self.cell_on(&name.database(), name, row, logins).await?;
+        let cell = self.cell_on(&name.database(), name, row, logins, self.blobs_of(row)?).await?;
         let (cx, password) = (cell.cx("sandbox"), self.demo_password());
         let mut done = Ok(());
         for email in Seed::named("demo")?.map(|seed| seed.emails()).unwrap_or_default() {

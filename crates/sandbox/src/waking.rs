@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, PoisonError};
 
-use fabric::postgres::{Login, Logins};
+use fabric::{
+    blobs::Blobs,
+    postgres::{Login, Logins},
+};
 use gateway::{GatewaySettings, RateLimit};
 use integration_hub::Echo;
 use kernel::{Error, Result, SandboxName, Slug};
@@ -57,7 +60,7 @@ impl Estate {
             }
             self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
         }
-        self.cell_on(&database, name, row, logins).await
+        self.cell_on(&database, name, row, logins, self.blobs_of(row)?).await
     }
 
     /// A cell on a database that has today's schema.
@@ -67,6 +70,7 @@ impl Estate {
         name: &SandboxName,
         row: &SandboxRow,
         logins: Logins,
+        blobs: Blobs,
     ) -> Result<Arc<Cell>> {
         Cell::open(CellDeps {
             row,
@@ -75,6 +79,10 @@ impl Estate {
             key: self.sandbox_key(row),
             logins,
             parts: &self.parts,
+            blobs,
+            file_pool: self.file_pool.clone(),
+            most_image_bytes: self.options.config.files.max_image_bytes,
+            control: self.control.clone(),
             settings: self.gateway_settings(name),
             issuer: self.issuer(name),
             hosts: self.own_hosts(),

@@ -236,6 +236,16 @@ impl Blobs {
         gone.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await.map_err(fault)
     }
 
+    /// The prefixes under which anything lies, of all sandboxes of this place.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn prefixes(&self) -> Result<Vec<BlobPrefix>> {
+        let found = self.store.list_with_delimiter(None).await.map_err(fault)?;
+        // The staging area has a name that no prefix has.
+        Ok(found.common_prefixes.iter().filter_map(|path| path.as_ref().parse().ok()).collect())
+    }
+
     /// Removes what writes that were cut short left behind: at the start, when nobody writes yet.
     ///
     /// # Errors

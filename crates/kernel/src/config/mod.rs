@@ -62,6 +62,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The event log.
     pub events: Events,
+    /// Uploaded files.
+    pub files: Files,
     /// Sandboxes.
     pub sandboxes: Sandboxes,
     /// Installed modules.
@@ -177,6 +179,13 @@ pub struct Events {
     pub retention: Duration,
     /// How long audit events are kept.
     pub audit_retention: Duration,
+}
+
+/// Uploaded files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Files {
+    /// Most bytes of an image.
+    pub max_image_bytes: u64,
 }
 
 /// Sandboxes.

@@ -124,6 +124,7 @@ impl Reading {
                 retention: self.value(KAFKA_RETENTION_HOURS).0,
                 audit_retention: self.value(KAFKA_AUDIT_RETENTION_HOURS).0,
             },
+            files: Files { max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000 },
             sandboxes: Sandboxes { idle: self.value(SANDBOX_IDLE) },
             modules: Modules { install_timeout: self.value(MODULE_INSTALL_TIMEOUT_SEC).0 },
             outbound: Outbound {

@@ -240,6 +240,7 @@ settings! {
         within(HOUR, 87_600 * HOUR);
     SANDBOX_IDLE: Duration = Fixed("15m"), "After this time without a request a sandbox sleeps.", example "15m",
         within(SECOND, 8_760 * HOUR);
+    FILES_MAX_IMAGE_SIZE_MB: u32 = Fixed("10"), "Images of more megabytes are not taken.", example "10", within(1, 100);
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
 

@@ -81,6 +81,10 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         }
         entry["requestBody"] = json!({ "required": true, "content": { "application/json": media } });
     }
+    if let Some(form) = operation.form {
+        let media = json!({ "schema": form(schemas) });
+        entry["requestBody"] = json!({ "required": true, "content": { "multipart/form-data": media } });
+    }
     entry
 }
 

@@ -1,4 +1,4 @@
-use std::{convert::Infallible, fmt, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use axum::{
     handler::Handler,
@@ -93,6 +93,10 @@ pub struct Operation {
     pub streams: bool,
     /// Of a gRPC method: its messages.
     pub rpc: Option<Rpc>,
+    /// The fields of a multipart body.
+    pub form: Option<SchemaOf>,
+    /// How long the answer may take, where that is longer than usual: what flows in has to have come first.
+    pub patience: Option<Duration>,
 }
 
 /// The messages of a gRPC method, by full name.
@@ -135,6 +139,8 @@ impl Operation {
             body_limit: JSON_LIMIT,
             streams: false,
             rpc: None,
+            form: None,
+            patience: None,
         }
     }
 
@@ -239,6 +245,19 @@ impl Operation {
     pub fn streams(mut self, limit: usize) -> Self {
         self.streams = true;
         self.body_limit = limit;
+        self
+    }
+
+    /// The body that flows in is `multipart/form-data` with these fields. The example is an object of them, with the
+    /// content of the file as a text.
+    pub fn form<T: JsonSchema>(mut self) -> Self {
+        self.form = Some(SchemaGenerator::subschema_for::<T>);
+        self
+    }
+
+    /// How long the answer may take: for bodies that flow in slowly.
+    pub fn answers_within(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 }

@@ -69,6 +69,11 @@ impl SandboxRow {
             due_at: None,
         }
     }
+
+    /// Where its files lie: under its own prefix, then under its ancestors'.
+    pub(crate) fn all_prefixes(&self) -> Vec<String> {
+        std::iter::once(self.id.to_string()).chain(self.blob_prefixes.iter().cloned()).collect()
+    }
 }
 
 /// States of a sandbox.
@@ -195,18 +200,47 @@ impl Control {
     }
 
     /// A new generation: cells of the old one are closed.
-    pub async fn next_generation(&self, name: &str, id: Uuid) -> Result<()> {
+    pub async fn next_generation(&self, name: &str, id: Uuid, blob_prefixes: &[String]) -> Result<()> {
         self.db
             .system(&Self::cx(), Reason::Sandbox)
             .query(sql!(
-                "update control.sandbox set generation = generation + 1, id = $2, state = 'ready', failure = null
+                "update control.sandbox
+                 set generation = generation + 1, id = $2, blob_prefixes = $3, state = 'ready', failure = null
                  where name = $1"
             ))
             .bind(name.to_owned())
             .bind(id)
+            .bind(blob_prefixes.to_vec())
             .run()
             .await?;
         Ok(())
+    }
+
+    /// Whether a copy or a snapshot of a sandbox reads the blobs that were written under this id.
+    pub async fn has_descendants(&self, id: Uuid) -> Result<bool> {
+        self.db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!(
+                "select exists (select 1 from control.sandbox where $1 = any (blob_prefixes))
+                     or exists (select 1 from control.snapshot where $1 = any (blob_prefixes))"
+            ))
+            .bind(id.to_string())
+            .value()
+            .await
+    }
+
+    /// Every prefix under which some sandbox or snapshot has blobs.
+    pub async fn blob_prefixes(&self) -> Result<Vec<String>> {
+        let rows: Vec<(String,)> = self
+            .db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!(
+                "select id::text from control.sandbox union select unnest(blob_prefixes) from control.sandbox
+                 union select unnest(blob_prefixes) from control.snapshot"
+            ))
+            .all()
+            .await?;
+        Ok(rows.into_iter().map(|(prefix,)| prefix).collect())
     }
 
     /// Notes that a sandbox has today's schema.

@@ -18,6 +18,8 @@ pub struct SnapshotRow {
     pub id: Uuid,
     /// Names the keys with which its secrets are sealed.
     pub key_id: Uuid,
+    /// Where its files lie: the sandbox's own prefix at that time, then its ancestors'.
+    pub blob_prefixes: Vec<String>,
     /// Of the schema that it has.
     pub schema_fingerprint: String,
     /// What the sandbox's clock showed.
@@ -54,13 +56,14 @@ impl Control {
             return Err(Error::new(Slug::LimitExceeded, text));
         }
         tx.query(sql!(
-            "insert into control.snapshot (sandbox, label, id, key_id, schema_fingerprint, clock)
-             values ($1, $2, $3, $4, $5, $6)"
+            "insert into control.snapshot (sandbox, label, id, key_id, blob_prefixes, schema_fingerprint, clock)
+             values ($1, $2, $3, $4, $5, $6, $7)"
         ))
         .bind(row.sandbox.clone())
         .bind(row.label.clone())
         .bind(row.id)
         .bind(row.key_id)
+        .bind(row.blob_prefixes.clone())
         .bind(row.schema_fingerprint.clone())
         .bind(row.clock)
         .run()

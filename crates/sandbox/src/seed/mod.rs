@@ -5,7 +5,9 @@ mod money;
 use std::{borrow::Cow, collections::BTreeMap, fs};
 
 use ::money::Currency;
-use fabric::crypto::sha256;
+use bytes::Bytes;
+use fabric::{blobs::Blobs, crypto::sha256};
+use files::{Bucket, FileId, SeedFile};
 use iam::{SeedTenant, SeedUser, TenantKind};
 use integration_hub::{ProviderType, SeedProvider};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug, UserId};
@@ -36,6 +38,8 @@ pub struct Seed {
     wallets: Vec<Wallet>,
     #[serde(default)]
     transfers: Vec<Transfer>,
+    #[serde(default)]
+    files: Vec<File>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -139,6 +143,32 @@ struct Transfer {
     description: String,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    tenant: TenantSlug,
+    /// Always the same one, so that its bytes are found wherever the template comes from.
+    id: FileId,
+    name: String,
+    #[serde(default)]
+    bucket: Bucket,
+    #[serde(rename = "type")]
+    media_type: String,
+    /// What it holds; or
+    text: Option<String>,
+    /// the name of a file that the program carries.
+    carried: Option<String>,
+}
+
+/// Files that the program carries for its demo.
+const CARRIED: [(&str, &[u8]); 5] = [
+    ("offsite.jpg", include_bytes!("files/offsite.jpg")),
+    ("harbour.webp", include_bytes!("files/harbour.webp")),
+    ("dunes.jpg", include_bytes!("files/dunes.jpg")),
+    ("logo.png", include_bytes!("files/logo.png")),
+    ("brochure.pdf", include_bytes!("files/brochure.pdf")),
+];
+
 /// What was planted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -153,6 +183,8 @@ pub struct SeedReport {
     pub records: usize,
     /// Wallets named.
     pub wallets: usize,
+    /// Files named.
+    pub files: usize,
 }
 
 /// Why a seed could not be planted.
@@ -222,7 +254,20 @@ impl Seed {
         let Some(text) = text_of(template)? else { return Ok(String::new()) };
         let mut parts = vec![text.as_bytes(), crm_example::MANIFEST.as_bytes()];
         parts.extend(crm_example::MIGRATIONS.iter().map(|(_, sql)| sql.as_bytes()));
+        parts.extend(CARRIED.iter().map(|(_, bytes)| *bytes));
         Ok(sha256(&parts).iter().take(4).fold(String::new(), |t, b| format!("{t}{b:02x}")))
+    }
+
+    /// Puts the bytes of its files where their rows look for them. Rows of tenants whose ids are made at planting look for
+    /// theirs where they were planted, and nowhere else.
+    pub(crate) async fn lay_files(&self, blobs: &Blobs) -> Result<(), SeedError> {
+        for file in &self.files {
+            let tenant = self.tenants.iter().find(|tenant| tenant.slug == file.tenant);
+            let Some(id) = tenant.and_then(|tenant| tenant.id) else { continue };
+            let laid = file.seed()?.lay(blobs, id).await;
+            laid.map_err(|source| SeedError::Refused { what: format!("file {}", file.name), source })?;
+        }
+        Ok(())
     }
 
     /// The addresses of its users.
@@ -291,12 +336,18 @@ impl Seed {
         let records = self.plant_records(cell, &cx, &tenants).await?;
         self.plant_inboxes(cell, &cx, &tenants, &people).await?;
         money::plant(self, cell, &cx, &tenants, &people).await?;
+        for file in &self.files {
+            let cx = cx.within(named(&tenants, &file.tenant)?);
+            let planted = cell.services().files.seed(&cx, &file.seed()?).await;
+            planted.map_err(refused(format!("file {}", file.name)))?;
+        }
         Ok(SeedReport {
             tenants: self.tenants.len(),
             users: self.users.len(),
             modules: self.modules.len(),
             records,
             wallets: self.wallets.len(),
+            files: self.files.len(),
         })
     }
 
@@ -406,6 +457,27 @@ impl Seed {
             }
         }
         Ok(planted)
+    }
+}
+
+impl File {
+    fn seed(&self) -> Result<SeedFile, SeedError> {
+        let wrong = |what: String| SeedError::Unknown(format!("file {}: {what}", self.name));
+        let bytes = match (&self.text, &self.carried) {
+            (Some(text), None) => Bytes::copy_from_slice(text.as_bytes()),
+            (None, Some(name)) => {
+                let carried = CARRIED.iter().find(|(carried, _)| carried == name);
+                Bytes::from_static(carried.ok_or_else(|| wrong(format!("this program carries no {name}")))?.1)
+            }
+            _ => return Err(wrong("it has either a text or a carried file".to_owned())),
+        };
+        Ok(SeedFile {
+            id: self.id,
+            name: self.name.clone(),
+            bucket: self.bucket,
+            media_type: self.media_type.clone(),
+            bytes,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use http::{HeaderMap, header};
 use kernel::{Client, Ctx};
@@ -49,7 +49,7 @@ fn context(visit: &Visit, headers: &HeaderMap) -> Ctx {
     let mut building = Ctx::build(visit.core.sandbox.clone(), visit.core.clock.clone())
         .request(request)
         .trace(trace)
-        .deadline(visit.deadline)
+        .deadline(deadline(visit))
         .client(client);
     if let Some(known) = visit.known.get() {
         building = building.caller(known.caller.clone());
@@ -64,6 +64,12 @@ fn context(visit: &Visit, headers: &HeaderMap) -> Ctx {
         Some(key) => cx.with_idempotency(Some(key.clone())),
         None => cx,
     }
+}
+
+/// The usual time, or what the operation asks for, because its body takes long to come.
+fn deadline(visit: &Visit) -> Instant {
+    let patience = visit.entry().and_then(|entry| entry.operation.patience);
+    patience.map_or(visit.deadline, |patience| visit.deadline.max(visit.arrived + patience))
 }
 
 fn cut(text: &str) -> &str {

@@ -1,0 +1,11 @@
+//! The service on a real kernel: over HTTP, with its events, its audit trail, its blobs on disk.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests: a panic is a failed test")]
+
+mod copies;
+mod hostile;
+mod life;
+mod memory;
+mod pictures;
+mod support;
+mod uploads;
