@@ -10,6 +10,7 @@ use std::{
 };
 
 use audit::{Audit, AuditDeps};
+use billing::{Billing, BillingDeps};
 use data_layer::{DataLayer, DataLayerDeps};
 use domain_resolver::{DomainResolver, DomainResolverDeps};
 use event_bus::{EventBus, EventBusDeps};
@@ -28,7 +29,7 @@ use kernel::{
 };
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use ports::{
-    DomainsLink, IamLink, KernelService, ModulesLink,
+    BillingLink, DomainsLink, IamLink, KernelService, ModulesLink,
     http::{CursorKey, ServiceRoutes},
     link::LinkOptions,
 };
@@ -60,6 +61,8 @@ pub struct Services {
     pub event_bus: Arc<EventBus>,
     /// The audit trail.
     pub audit: Arc<Audit>,
+    /// Plans, subscriptions, use.
+    pub billing: Arc<Billing>,
     /// Modules.
     pub modules: Arc<ModuleRegistry>,
     /// Hosts.
@@ -121,6 +124,7 @@ impl Cell {
         let iam_link = IamLink::unbound("iam", LinkOptions::default());
         let modules_link = ModulesLink::unbound("module-registry", LinkOptions::default());
         let domains_link = DomainsLink::unbound("domain-resolver", LinkOptions::default());
+        let billing_link = BillingLink::unbound("billing", LinkOptions::default());
         let cursor = CursorKey::new(&key.derive(&["cursor"]));
         let news = News::new();
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
@@ -149,6 +153,11 @@ impl Cell {
         });
         let audit =
             Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
+        let billing = Billing::create(BillingDeps {
+            db: db.clone(),
+            iam: iam_link.clone(),
+            cursor: cursor.clone(),
+        });
         let event_bus = EventBus::create(EventBusDeps {
             db: db.clone(),
             log: Arc::clone(&log),
@@ -162,8 +171,9 @@ impl Cell {
         iam_link.bind(&(iam.clone() as Arc<dyn ports::Iam>))?;
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
+        billing_link.bind(&(billing.clone() as Arc<dyn ports::Billing>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, audit, billing, modules, domains };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -173,6 +183,7 @@ impl Cell {
             iam: iam_link,
             modules: modules_link,
             domains: domains_link,
+            billing: billing_link.clone(),
             operator: deps.operator,
             dialler: deps.dialler,
             settings: deps.settings,
@@ -191,7 +202,9 @@ impl Cell {
             tasks: TaskTracker::new(),
             faulted: Arc::default(),
         });
-        cell.start(&log, news, &subscriptions)?;
+        let closed = billing_link.terminated(&cell.cx("gateway")).await?;
+        cell.gateway.learn_standings(closed);
+        cell.start(&log, news, &subscriptions, billing_link)?;
         Ok(cell)
     }
 
@@ -200,12 +213,14 @@ impl Cell {
         log: &Arc<dyn EventLog>,
         news: Arc<News>,
         subscriptions: &Subscriptions,
+        billing: BillingLink,
     ) -> Result<()> {
         let contexts = |service| Contexts::new(self.name.clone(), self.clock.clone(), service);
         let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights(log)?;
+        self.follow_standings(log, billing)?;
         let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
         let jobs = Arc::new(self.services.jobs(jobs));
         self.tasks.spawn(jobs.run(self.stop.clone()));
@@ -247,6 +262,30 @@ impl Cell {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = ear.heard() => gateway.forget_credentials(),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The gateway remembers for minutes how tenants stand; what changes there is told as an event, and then it learns
+    /// anew.
+    fn follow_standings(self: &Arc<Self>, log: &Arc<dyn EventLog>, billing: BillingLink) -> Result<()> {
+        let ear = log.listen(Patterns::new(["billing.subscription.*", "billing.plan.*", "billing.limit.*"])?);
+        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
+        let fresh_cx = self.fresh_cx("gateway");
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = ear.heard() => {}
+                }
+                match billing.terminated(&fresh_cx().finish()).await {
+                    Ok(closed) => gateway.learn_standings(closed),
+                    Err(error) => {
+                        tracing::warn!(?error, "how tenants stand can't be read; what is remembered is forgotten");
+                        gateway.forget_standings();
+                    }
                 }
             }
         });
@@ -337,6 +376,7 @@ impl Services {
             self.data_layer.clone(),
             self.event_bus.clone(),
             self.audit.clone(),
+            self.billing.clone(),
             self.modules.clone(),
             self.domains.clone(),
         ]
@@ -346,7 +386,7 @@ impl Services {
 impl Services {
     /// Adds what each service does for the durable jobs of its kinds.
     fn jobs(&self, jobs: Jobs) -> Jobs {
-        jobs
+        self.billing.jobs(jobs)
     }
 }
 

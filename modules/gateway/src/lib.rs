@@ -24,6 +24,7 @@ mod origin;
 mod pages;
 mod problem;
 mod rate;
+mod standings;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,8 @@ pub struct Operation {
     pub body_limit: usize,
     /// Whether the body is not JSON and flows through.
     pub streams: bool,
+    /// The plan's limit that it uses up: refused early once that is reached.
+    pub uses: Option<&'static str>,
 }
 
 /// The limit of JSON bodies.
@@ -116,6 +118,7 @@ impl Operation {
             example: None,
             body_limit: JSON_LIMIT,
             streams: false,
+            uses: None,
         }
     }
 
@@ -207,6 +210,13 @@ impl Operation {
     /// It changes nothing, although it is a POST: no Idempotency-Key is kept for it.
     pub fn harmless(mut self) -> Self {
         self.repeat = Repeat::Harmless;
+        self
+    }
+
+    /// Takes of what the plan allows under this name: `users`, `records`, `storageBytes`, `eventsPerDay`, `modules`. Once
+    /// that is used up it is refused before the body is read; `tx.reserve` has the last word.
+    pub fn uses(mut self, limit: &'static str) -> Self {
+        self.uses = Some(limit);
         self
     }
 

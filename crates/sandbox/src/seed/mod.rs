@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fs};
 
+use billing::SeedSubscription;
 use fabric::crypto::sha256;
 use iam::{SeedTenant, SeedUser, TenantKind};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug};
@@ -20,6 +21,9 @@ pub struct Seed {
     users: Vec<User>,
     #[serde(default)]
     modules: Vec<Module>,
+    /// Tenant → what it pays for; a tenant that is not named gets its trial.
+    #[serde(default)]
+    subscriptions: BTreeMap<TenantSlug, SeedSubscription>,
     #[serde(default)]
     records: Vec<Records>,
 }
@@ -196,6 +200,12 @@ impl Seed {
                 )
                 .await
                 .map_err(refused(format!("user {}", user.email)))?;
+        }
+        // Before what they limit.
+        for (slug, subscription) in &self.subscriptions {
+            let cx = cx.within(named(&tenants, slug)?);
+            let planted = services.billing.seed_subscription(&cx, subscription).await;
+            planted.map_err(refused(format!("subscription of {slug}")))?;
         }
         for module in &self.modules {
             self.plant_module(cell, &cx, module, &tenants).await?;
