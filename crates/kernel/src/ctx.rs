@@ -122,7 +122,7 @@ pub struct Permissions(BTreeSet<Box<str>>);
 
 /// Permissions that no wildcard of a tenant's role covers.
 const PLATFORM: [&str; 2] = ["system.", "sandboxes."];
-const PLATFORM_EXACT: [&str; 1] = ["modules.register"];
+const PLATFORM_EXACT: [&str; 2] = ["modules.register", "plans.write"];
 
 impl Permissions {
     /// The set of these grants.

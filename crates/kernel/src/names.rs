@@ -95,7 +95,7 @@ impl SandboxName {
 const RESERVED_SANDBOXES: [&str; 5] = ["sandbox", "api", "www", "localhost", "control"];
 
 /// Words that a module may not take: services, topic domains, permission resources and the platform's own.
-const RESERVED_MODULES: [&str; 49] = [
+const RESERVED_MODULES: [&str; 50] = [
     "gateway",
     "iam",
     "data",
@@ -125,6 +125,7 @@ const RESERVED_MODULES: [&str; 49] = [
     "flags",
     "apikeys",
     "settings",
+    "plans",
     "platform",
     "system",
     "kernel",

@@ -10,6 +10,7 @@ use std::{
 };
 
 use audit::{Audit, AuditDeps};
+use billing::{Billing, BillingDeps};
 use data_layer::{DataLayer, DataLayerDeps};
 use domain_resolver::{DomainResolver, DomainResolverDeps, Hostnames};
 use event_bus::{EventBus, EventBusDeps};
@@ -32,7 +33,7 @@ use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use money::{Money, MoneyDeps};
 use notify::{MailSettings, Notify, NotifyDeps};
 use ports::{
-    DomainsLink, IamLink, KernelService, ModulesLink,
+    BillingLink, DomainsLink, IamLink, KernelService, ModulesLink,
     http::{CursorKey, ServiceRoutes},
     link::LinkOptions,
 };
@@ -71,6 +72,8 @@ pub struct Services {
     pub files: Arc<Files>,
     /// The audit trail.
     pub audit: Arc<Audit>,
+    /// Plans, subscriptions, use.
+    pub billing: Arc<Billing>,
     /// Modules.
     pub modules: Arc<ModuleRegistry>,
     /// Calls to third parties.
@@ -138,6 +141,7 @@ impl Cell {
         let iam_link = IamLink::unbound("iam", LinkOptions::default());
         let modules_link = ModulesLink::unbound("module-registry", LinkOptions::default());
         let domains_link = DomainsLink::unbound("domain-resolver", LinkOptions::default());
+        let billing_link = BillingLink::unbound("billing", LinkOptions::default());
         let cursor = CursorKey::new(&key.derive(&["cursor"]));
         let news = News::new();
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
@@ -189,6 +193,11 @@ impl Cell {
         });
         let audit =
             Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
+        let billing = Billing::create(BillingDeps {
+            db: db.clone(),
+            iam: iam_link.clone(),
+            cursor: cursor.clone(),
+        });
         let event_bus = EventBus::create(EventBusDeps {
             db: db.clone(),
             log: Arc::clone(&log),
@@ -217,6 +226,7 @@ impl Cell {
         iam_link.bind(&(iam.clone() as Arc<dyn ports::Iam>))?;
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
+        billing_link.bind(&(billing.clone() as Arc<dyn ports::Billing>))?;
 
         let services = Services {
             iam,
@@ -226,6 +236,7 @@ impl Cell {
             files,
             money,
             audit,
+            billing,
             modules,
             integrations,
             domains,
@@ -239,6 +250,7 @@ impl Cell {
             iam: iam_link,
             modules: modules_link,
             domains: domains_link,
+            billing: billing_link.clone(),
             operator: deps.operator,
             dialler: deps.dialler,
             settings: deps.settings,
@@ -258,16 +270,24 @@ impl Cell {
             tasks: TaskTracker::new(),
             faulted: Arc::default(),
         });
-        cell.start(news, &subscriptions)?;
+        let closed = billing_link.terminated(&cell.cx("gateway")).await?;
+        cell.gateway.learn_standings(closed);
+        cell.start(news, &subscriptions, billing_link)?;
         Ok(cell)
     }
 
-    fn start(self: &Arc<Self>, news: Arc<News>, subscriptions: &Subscriptions) -> Result<()> {
+    fn start(
+        self: &Arc<Self>,
+        news: Arc<News>,
+        subscriptions: &Subscriptions,
+        billing: BillingLink,
+    ) -> Result<()> {
         let contexts = |service| Contexts::new(self.name.clone(), self.clock.clone(), service);
         let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights()?;
+        self.follow_standings(billing)?;
         let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
         let jobs = Arc::new(self.services.jobs(jobs));
         self.tasks.spawn(jobs.run(self.stop.clone()));
@@ -309,6 +329,30 @@ impl Cell {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = ear.heard() => gateway.forget_credentials(),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The gateway remembers for minutes how tenants stand; what changes there is told as an event, and then it learns
+    /// anew.
+    fn follow_standings(&self, billing: BillingLink) -> Result<()> {
+        let ear = self.log.listen(Patterns::new(["billing.subscription.*", "billing.plan.*", "billing.limit.*"])?);
+        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
+        let fresh_cx = self.fresh_cx("gateway");
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = ear.heard() => {}
+                }
+                match billing.terminated(&fresh_cx().finish()).await {
+                    Ok(closed) => gateway.learn_standings(closed),
+                    Err(error) => {
+                        tracing::warn!(?error, "how tenants stand can't be read; what is remembered is forgotten");
+                        gateway.forget_standings();
+                    }
                 }
             }
         });
@@ -407,6 +451,7 @@ impl Services {
             self.files.clone(),
             self.money.clone(),
             self.audit.clone(),
+            self.billing.clone(),
             self.modules.clone(),
             self.integrations.clone(),
             self.domains.clone(),
@@ -421,6 +466,7 @@ impl Services {
         let jobs = self.notify.jobs(jobs);
         let jobs = self.files.jobs(jobs);
         let jobs = self.money.jobs(jobs);
+        let jobs = self.billing.jobs(jobs);
         let jobs = self.integrations.jobs(jobs);
         self.domains.jobs(jobs)
     }

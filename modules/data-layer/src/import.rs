@@ -239,6 +239,8 @@ impl Import {
                 self.imported += rows.len() as u64;
                 return Ok(());
             }
+            // As many as the plan still allows; the first beyond stops the import.
+            Err(error) if error.slug() == Slug::PlanLimitExceeded => {}
             Err(error) => drop(self.of_a_line(error)?),
         }
         for line in &ready {
@@ -267,7 +269,11 @@ impl Import {
     /// What is wrong with a line; an error that is not about what a line says stops the import.
     fn of_a_line(&self, error: Error) -> Result<Error> {
         // A deadlock is a conflict, too, but breaks no rule of the table.
-        let rule = error.slug() != Slug::Conflict || fabric::postgres::violated(&error).is_some();
+        let rule = match error.slug() {
+            Slug::Conflict => fabric::postgres::violated(&error).is_some(),
+            Slug::PlanLimitExceeded => false,
+            _ => true,
+        };
         let error = self.open.refused(error, Purpose::WriteOne);
         if rule && error.slug().status().is_client_error() { Ok(error) } else { Err(error) }
     }

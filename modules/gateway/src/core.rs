@@ -2,14 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{Clock, Error, Result, SandboxName, Slug, config::Network};
 use ports::{
-    DomainsLink, IamLink, ModulesLink,
+    BillingLink, DomainsLink, IamLink, ModulesLink,
     link::{HttpLink, LinkOptions, LinkStats},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     backends::Backends, credentials::Credentials, metrics::Metrics, operator::OperatorGate, rate::Buckets,
-    rate::RateLimit, table::RouteTable, traffic::Traffic,
+    rate::RateLimit, standings::Standings, table::RouteTable, traffic::Traffic,
 };
 
 /// What can be set about a gateway.
@@ -52,6 +52,7 @@ pub(crate) struct Core {
     pub iam: IamLink,
     pub modules: ModulesLink,
     pub domains: DomainsLink,
+    pub billing: BillingLink,
     pub operator: Arc<dyn OperatorGate>,
     pub settings: GatewaySettings,
     pub metrics: Arc<Metrics>,
@@ -59,6 +60,7 @@ pub(crate) struct Core {
     pub links: Vec<HttpLink>,
     pub backends: Backends,
     pub credentials: Credentials,
+    pub standings: Standings,
     pub buckets: Option<Buckets>,
     pub traffic: Traffic,
     /// One permit a kilobyte.
@@ -81,7 +83,8 @@ impl Core {
     /// How the links that begin or end here are doing.
     pub(crate) fn link_stats(&self) -> Vec<LinkStats> {
         let services = self.links.iter().map(HttpLink::stats);
-        let asked = [self.iam.stats(), self.modules.stats(), self.domains.stats()];
+        let asked =
+            [self.iam.stats(), self.modules.stats(), self.domains.stats(), self.billing.stats()];
         services.chain(self.backends.link_stats()).chain(asked).collect()
     }
 }

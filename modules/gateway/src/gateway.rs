@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use axum::body::Body;
 use fabric::dialler::Dialler;
-use kernel::{Clock, SandboxName};
+use kernel::{Clock, SandboxName, TenantId};
 use ports::{
-    DomainsLink, IamLink, ModulesLink,
+    BillingLink, DomainsLink, IamLink, ModulesLink,
     http::{Access, Operation, ServiceRoutes},
     link::{HttpLink, LinkStats},
 };
@@ -20,6 +20,7 @@ use crate::{
     operator::OperatorGate,
     pages::{self, Desk},
     rate::Buckets,
+    standings::Standings,
     table::{RouteTable, Target},
     traffic::Traffic,
     visit::{Arrival, Visit},
@@ -42,6 +43,8 @@ pub struct GatewayDeps {
     pub modules: ModulesLink,
     /// Knows which tenant a host names.
     pub domains: DomainsLink,
+    /// Knows how tenants stand.
+    pub billing: BillingLink,
     /// Knows the operator.
     pub operator: Arc<dyn OperatorGate>,
     /// The way out to the back-ends of modules.
@@ -70,6 +73,7 @@ impl Gateway {
             iam,
             modules,
             domains,
+            billing,
             operator,
             dialler,
             settings,
@@ -94,12 +98,14 @@ impl Gateway {
             )),
             backends: Backends::new(dialler),
             credentials: Credentials::new(),
+            standings: Standings::new(),
             traffic: Traffic::new(),
             sandbox,
             clock,
             iam,
             modules,
             domains,
+            billing,
             operator,
             settings,
             metrics,
@@ -138,6 +144,18 @@ impl Gateway {
     /// change is noticed within 1 s.
     pub fn forget_credentials(&self) {
         self.core.credentials.forget();
+    }
+
+    /// Learns how tenants stand anew: to be called when subscriptions, plans or limits change. `closed` are the tenants
+    /// that may not even read. Without it a change is noticed within 15 minutes.
+    pub fn learn_standings(&self, closed: Vec<TenantId>) {
+        self.core.standings.close(closed);
+        self.core.standings.forget();
+    }
+
+    /// Forgets how tenants stand, but for those that may not even read.
+    pub fn forget_standings(&self) {
+        self.core.standings.forget();
     }
 
     /// Brings the sandbox's traffic to an end: new requests get 503 `draining`, running ones have 1 s until the head of

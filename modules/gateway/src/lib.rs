@@ -25,6 +25,7 @@ mod pages;
 mod problem;
 mod rate;
 mod rpc;
+mod standings;
 mod table;
 #[cfg(test)]
 mod tests;

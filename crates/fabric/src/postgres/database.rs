@@ -77,6 +77,8 @@ pub enum Reason {
     AuditChain,
     /// Durable jobs.
     Jobs,
+    /// Plans belong to the platform, and what tenants use is counted for all of them.
+    Billing,
     /// Checking the ledger of money.
     Ledger,
     /// Opening, copying, seeding and clearing a sandbox.

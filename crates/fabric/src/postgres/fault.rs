@@ -9,6 +9,11 @@ pub fn fault(error: sqlx::Error) -> Error {
             ErrorKind::ForeignKeyViolation => Slug::Conflict,
             ErrorKind::CheckViolation | ErrorKind::NotNullViolation => Slug::ValidationError,
             _ => match db.code().as_deref() {
+                // of the kernel's own: kernel.reserve_records, whose message is for the caller
+                Some("KN402") => {
+                    let told = db.message().to_owned();
+                    return Error::new(Slug::PlanLimitExceeded, told);
+                }
                 // query_canceled: the statement's time is the request's deadline
                 Some("57014") => Slug::DeadlineExceeded,
                 // too_many_connections, out_of_memory and their family

@@ -183,6 +183,14 @@ impl Tx {
     /// `plan-limit-exceeded` with limit and usage.
     pub async fn reserve(&mut self, what: &'static str, n: i64) -> Result<()> {
         let tenant = self.cx().tenant()?;
+        self.reserve_for(tenant, what, n).await
+    }
+
+    /// The same for a tenant that the context does not name: one that this very transaction makes.
+    ///
+    /// # Errors
+    /// As [`Tx::reserve`].
+    pub async fn reserve_for(&mut self, tenant: TenantId, what: &'static str, n: i64) -> Result<()> {
         let taken: Option<i64> = self
             .unbound(
                 "insert into kernel.allowance as a (tenant_id, name, used) values ($1, $2, greatest($3, 0)) \

@@ -97,6 +97,8 @@ pub struct Operation {
     pub form: Option<SchemaOf>,
     /// How long the answer may take, where that is longer than usual: what flows in has to have come first.
     pub patience: Option<Duration>,
+    /// The plan's limit that it uses up: refused early once that is reached.
+    pub uses: Option<&'static str>,
 }
 
 /// The messages of a gRPC method, by full name.
@@ -141,6 +143,7 @@ impl Operation {
             rpc: None,
             form: None,
             patience: None,
+            uses: None,
         }
     }
 
@@ -238,6 +241,13 @@ impl Operation {
     /// It changes nothing, although it is a POST: no Idempotency-Key is kept for it.
     pub fn harmless(mut self) -> Self {
         self.repeat = Repeat::Harmless;
+        self
+    }
+
+    /// Takes of what the plan allows under this name: `users`, `records`, `storageBytes`, `eventsPerDay`, `modules`. Once
+    /// that is used up it is refused before the body is read; `tx.reserve` has the last word.
+    pub fn uses(mut self, limit: &'static str) -> Self {
+        self.uses = Some(limit);
         self
     }
 

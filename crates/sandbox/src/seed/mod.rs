@@ -5,6 +5,7 @@ mod money;
 use std::{borrow::Cow, collections::BTreeMap, fs};
 
 use ::money::Currency;
+use billing::SeedSubscription;
 use bytes::Bytes;
 use fabric::{blobs::Blobs, crypto::sha256};
 use files::{Bucket, FileId, SeedFile};
@@ -28,6 +29,9 @@ pub struct Seed {
     users: Vec<User>,
     #[serde(default)]
     modules: Vec<Module>,
+    /// Tenant → what it pays for; a tenant that is not named gets its trial.
+    #[serde(default)]
+    subscriptions: BTreeMap<TenantSlug, SeedSubscription>,
     #[serde(default)]
     integrations: Vec<Integration>,
     #[serde(default)]
@@ -319,6 +323,12 @@ impl Seed {
                 .await
                 .map_err(refused(format!("user {}", user.email)))?;
             people.insert(&user.email, id);
+        }
+        // Before what they limit.
+        for (slug, subscription) in &self.subscriptions {
+            let cx = cx.within(named(&tenants, slug)?);
+            let planted = services.billing.seed_subscription(&cx, subscription).await;
+            planted.map_err(refused(format!("subscription of {slug}")))?;
         }
         for module in &self.modules {
             self.plant_module(cell, &cx, module, &tenants).await?;

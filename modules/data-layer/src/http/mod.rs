@@ -57,7 +57,8 @@ pub(crate) fn routes(me: Arc<DataLayer>) -> ServiceRoutes {
                 .body::<RecordsIn>()
                 .example(r#"{"name":"Lovelace & Sons","industry":"engines"}"#)
                 .answer::<RecordOut>(201)
-                .problems(&[Slug::AlreadyExists]),
+                .uses("records")
+                .problems(&[Slug::AlreadyExists, Slug::PlanLimitExceeded]),
             records::create,
         )
         .add(
@@ -100,7 +101,13 @@ pub(crate) fn routes(me: Arc<DataLayer>) -> ServiceRoutes {
                 .summary("Bring a deleted record back.")
                 .description("The answer is the record, so it takes the permission to read it, too.")
                 .answer::<RecordOut>(200)
-                .problems(&[Slug::InvalidState, Slug::AlreadyExists, Slug::PreconditionFailed]),
+                .uses("records")
+                .problems(&[
+                    Slug::InvalidState,
+                    Slug::AlreadyExists,
+                    Slug::PreconditionFailed,
+                    Slug::PlanLimitExceeded,
+                ]),
             records::restore,
         )
         .add(
@@ -123,7 +130,8 @@ pub(crate) fn routes(me: Arc<DataLayer>) -> ServiceRoutes {
                 .description(wire::IMPORT)
                 .streams(usize::MAX)
                 .answer::<Report>(200)
-                .problems(&[Slug::UnsupportedMediaType, Slug::ValidationError]),
+                .uses("records")
+                .problems(&[Slug::UnsupportedMediaType, Slug::ValidationError, Slug::PlanLimitExceeded]),
             bulk::import,
         )
         .finish()

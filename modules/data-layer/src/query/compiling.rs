@@ -179,3 +179,25 @@ fn a_hidden_column_is_in_no_answer() {
         assert!(!compiled.sql.contains("secret"), "{}", compiled.sql);
     }
 }
+
+#[test]
+fn what_adds_a_record_takes_it_of_the_plan_and_what_deletes_one_gives_it_back() {
+    let crm = sample::crm();
+    let contacts = crm.model("contacts").unwrap();
+    let id = Uuid::from_u128(5);
+    let body = json!([{"name": "a", "email": "a"}, {"name": "b", "email": "b"}]);
+    let records = Records::check(contacts, body).unwrap().records;
+    let rows: Vec<_> = records.iter().map(|record| (Uuid::now_v7(), record)).collect();
+    let insert = super::insert_many(BY, contacts, &rows);
+    assert_eq!(insert.params.last(), Some(&Param::Int(2)));
+    let place = insert.params.len();
+    assert!(insert.sql.contains(&format!(" and (select kernel.reserve_records(${place}::int8))")), "{}", insert.sql);
+    let taken = " and (select kernel.reserve_records((select count(*) from p0)))";
+    assert!(super::restore(BY, contacts, id, None).sql.contains(taken));
+    let given = " and (select kernel.reserve_records(-(select count(*) from p0)))";
+    assert!(super::soft_delete(BY, contacts, id, None).sql.contains(given));
+    // It was given back when it was marked.
+    assert!(!super::delete_for_ever(BY, contacts, id, None).sql.contains("reserve_records"));
+    let patch = Patch::check(contacts, json!({"age": 3})).unwrap();
+    assert!(!super::patch(BY, contacts, id, &patch, None).sql.contains("reserve_records"));
+}

@@ -33,6 +33,12 @@ impl OnBehalf<'_> {
     }
 }
 
+/// The condition that takes `count` records of what the plan allows, to stand beside that of [`OnBehalf::told`]: run once,
+/// before rows are looked at, and the statement fails where the plan has no room.
+fn reserved(count: &str) -> String {
+    format!(" and (select kernel.reserve_records({count}))")
+}
+
 /// How a write of one record ended, from the column `outcome`; no row at all means that there is no such record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -146,7 +152,9 @@ impl Insert {
         } else {
             format!("p0 as ({})", inserts.concat())
         };
-        let told = by.told(&mut writer);
+        let mut told = by.told(&mut writer);
+        let count = writer.bind(Param::Int(i64::try_from(records.len()).unwrap_or(i64::MAX)));
+        told += &reserved(&format!("{count}::int8"));
         Self { writer, with, id, version, record, told, ordered, shapes: shapes.len() }
     }
 
@@ -203,14 +211,16 @@ pub fn patch(by: OnBehalf<'_>, model: &Model, id: Uuid, patch: &Patch, if_match:
 
 /// Marks one record as deleted. Answers as [`patch`] does; a record that is deleted already is not found.
 pub fn soft_delete(by: OnBehalf<'_>, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
-    let change = Change::new(by, model, id, if_match);
+    let mut change = Change::new(by, model, id, if_match);
+    change.told += &reserved("-(select count(*) from p0)");
     let action = change.update("\"deleted_at\" = kernel.now()", &Writer::owned(0, Deleted::Without));
     change.finish(&action, Deleted::Without)
 }
 
 /// Takes the mark of deletion off one record. Answers as [`patch`] does, and [`Outcome::Live`] for one without.
 pub fn restore(by: OnBehalf<'_>, model: &Model, id: Uuid, if_match: Option<i64>) -> Compiled {
-    let change = Change::new(by, model, id, if_match);
+    let mut change = Change::new(by, model, id, if_match);
+    change.told += &reserved("(select count(*) from p0)");
     let action = change.update("\"deleted_at\" = null", &Writer::owned(0, Deleted::Only));
     change.finish(&action, Deleted::With)
 }

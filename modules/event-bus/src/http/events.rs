@@ -79,7 +79,8 @@ pub(super) fn add(routes: Routes<Bus>) -> Routes<Bus> {
                 )
                 .body::<PublishIn>()
                 .answer::<PublishedOut>(202)
-                .problems(&[Slug::EventNotDeclared])
+                .uses("eventsPerDay")
+                .problems(&[Slug::EventNotDeclared, Slug::PlanLimitExceeded])
                 .example(
                     r#"{"type":"crm.deal.won","data":{"id":"0192f0c1-7a3e-7c55-9f3a-5b8f0c1d2e3f","amount":120000},"key":"0192f0c1-7a3e-7c55-9f3a-5b8f0c1d2e3f"}"#,
                 ),
@@ -90,7 +91,8 @@ pub(super) fn add(routes: Routes<Bus>) -> Routes<Bus> {
                 .summary("Publish up to 500 events, all or none")
                 .body::<PublishBatchIn>()
                 .answer::<PublishedBatchOut>(202)
-                .problems(&[Slug::EventNotDeclared])
+                .uses("eventsPerDay")
+                .problems(&[Slug::EventNotDeclared, Slug::PlanLimitExceeded])
                 .example(
                     r#"{"events":[{"type":"crm.deal.won","data":{"id":"d1"}},{"type":"crm.deal.won","data":{"id":"d2"}}]}"#,
                 ),

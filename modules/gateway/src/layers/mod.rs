@@ -17,6 +17,7 @@
 //! | the bucket of the client's address | `local_bucket` |
 //! | whose credential it is | `authenticate` |
 //! | whether they may | `permission` |
+//! | whether its subscription and plan allow it | `plan` |
 //! | the body, read before a place in a queue is taken | `body` |
 //! | form of the Idempotency-Key, fingerprint | `idempotency` |
 //! | the context, with the deadline | `context` |
@@ -40,6 +41,7 @@ mod limits;
 mod link;
 mod local_bucket;
 mod permission;
+mod plan;
 mod problems;
 mod real_address;
 mod request_id;
@@ -77,6 +79,7 @@ pub(crate) fn stack() -> impl Onward {
         .layer(Pass(local_bucket::LocalBucket))
         .layer(Pass(authenticate::Authenticate))
         .layer(Pass(permission::Permission))
+        .layer(Pass(plan::Plan))
         .layer(Pass(body::Body))
         .layer(Pass(idempotency::Idempotency))
         .layer(Pass(context::Context))

@@ -17,8 +17,8 @@ use kernel::{
     Actor, Caller, Clock, Ctx, Error, Permissions, Result, Secret, SessionId, Slug, TenantId, UserId,
 };
 use ports::{
-    Domains, DomainsLink, Iam, IamLink, ModuleSnapshot, ModuleTokenRequest, Modules, ModulesLink, Principal,
-    TenantInfo, UserInfo,
+    Billing, BillingLink, Domains, DomainsLink, Iam, IamLink, ModuleSnapshot, ModuleTokenRequest, Modules,
+    ModulesLink, PlanInfo, PlanLimits, Principal, Standing, SubscriptionState, TenantInfo, UserInfo,
     http::{Access, Created, Cx, NoContent, One, Operation, Raw, Routes, ServiceRoutes, State},
     link::LinkOptions,
 };
@@ -29,7 +29,7 @@ use crate::{
     visit::{Arrival, Response, Visit},
 };
 
-/// Stands in for iam, module-registry and domain-resolver. The token `good` is a user of the tenant `blue`.
+/// Stands in for iam, module-registry, domain-resolver and billing. The token `good` is a user of the tenant `blue`.
 pub(crate) struct Stubs {
     pub blue: TenantId,
     pub red: TenantId,
@@ -37,6 +37,9 @@ pub(crate) struct Stubs {
     pub asked: AtomicU64,
     pub tokens: AtomicU64,
     pub snapshot: std::sync::Mutex<Arc<ModuleSnapshot>>,
+    /// How every tenant stands, and how often that was asked.
+    pub standing: std::sync::Mutex<Standing>,
+    pub stood: AtomicU64,
 }
 
 const GRANTS: [&str; 4] = ["things.read", "things.write", "crm.deals.read", "modules.install"];
@@ -125,6 +128,26 @@ impl Domains for Stubs {
     }
 }
 
+#[async_trait::async_trait]
+impl Billing for Stubs {
+    async fn standing(&self, _: &Ctx) -> Result<Arc<Standing>> {
+        self.stood.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(self.standing.lock().unwrap().clone()))
+    }
+    async fn check_limit(&self, _: &Ctx, what: String) -> Result<()> {
+        match self.standing.lock().unwrap().full.contains(&what) {
+            true => Err(Error::new(Slug::PlanLimitExceeded, format!("No more {what}."))),
+            false => Ok(()),
+        }
+    }
+    async fn terminated(&self, _: &Ctx) -> Result<Vec<TenantId>> {
+        Ok(Vec::new())
+    }
+    async fn record_usage(&self, _: &Ctx, _: &'static str, _: i64) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Knows `ok_right` and the session `session`.
 pub(crate) struct Gate;
 
@@ -162,11 +185,10 @@ fn things() -> ServiceRoutes {
             },
         )
         .add(
-            Operation::post("/transfers", "createTransfer", WRITE).summary("Move").key_required(),
-            async || NoContent,
-        )
-        .add(
-            Operation::post("/uploads", "createUpload", WRITE).summary("Upload").streams(5_000_000),
+            Operation::post("/uploads", "createUpload", WRITE)
+                .summary("Upload")
+                .streams(5_000_000)
+                .uses("things"),
             async |body: bytes::Bytes| One::new(body.len()),
         )
         .add(Operation::get("/panic", "panic", Access::Public).summary("Panics"), async || -> NoContent {
@@ -191,6 +213,24 @@ fn things() -> ServiceRoutes {
         .finish()
 }
 
+fn money() -> ServiceRoutes {
+    const WRITE: Access = Access::Permission("things.write");
+    Routes::new("money", ())
+        .add(
+            Operation::post("/transfers", "createTransfer", WRITE).summary("Move").key_required(),
+            async || NoContent,
+        )
+        .finish()
+}
+
+fn iam() -> ServiceRoutes {
+    Routes::new("iam", ())
+        .add(Operation::post("/auth/leave", "leave", Access::Authenticated).summary("Leave"), async || {
+            NoContent
+        })
+        .finish()
+}
+
 /// A gateway of the sandbox `acme` with a service of things.
 pub(crate) struct Kernel {
     pub gateway: Arc<Gateway>,
@@ -210,16 +250,24 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
         asked: AtomicU64::new(0),
         tokens: AtomicU64::new(0),
         snapshot: std::sync::Mutex::default(),
+        standing: std::sync::Mutex::new(Standing {
+            state: SubscriptionState::Active,
+            plan: PlanInfo { id: uuid::Uuid::nil(), name: "pro".to_owned(), limits: PlanLimits::default() },
+            full: Vec::new(),
+            until: None,
+        }),
+        stood: AtomicU64::new(0),
     });
     let options = LinkOptions::default;
     let trusted_proxies = vec![kernel::config::Network::parse("10.0.0.0/8").unwrap()];
     let deps = GatewayDeps {
         sandbox: "acme".parse().unwrap(),
         clock: Clock::real(),
-        services: vec![things().merge(rpc::methods())],
+        services: vec![things().merge(rpc::methods()), money(), iam()],
         iam: IamLink::new("iam", options(), Arc::clone(&stubs) as Arc<dyn Iam>),
         modules: ModulesLink::new("modules", options(), Arc::clone(&stubs) as Arc<dyn Modules>),
         domains: DomainsLink::new("domains", options(), Arc::clone(&stubs) as Arc<dyn Domains>),
+        billing: BillingLink::new("billing", options(), Arc::clone(&stubs) as Arc<dyn Billing>),
         operator: Arc::new(Gate),
         dialler: Dialler::new(DiallerOptions { allowed: backends::loopback(), ..DiallerOptions::default() })
             .unwrap(),

@@ -135,7 +135,13 @@ pub(super) fn routes(iam: Arc<Iam>) -> ServiceRoutes {
                 .summary("Add a user with a password")
                 .body::<UserIn>()
                 .answer::<UserOut>(201)
-                .problems(&[Slug::AlreadyExists, Slug::InvalidState, Slug::RateLimited])
+                .problems(&[
+                    Slug::AlreadyExists,
+                    Slug::InvalidState,
+                    Slug::RateLimited,
+                    Slug::PlanLimitExceeded,
+                ])
+                .uses("users")
                 .example(CREATE),
             create,
         )
@@ -178,7 +184,8 @@ pub(super) fn routes(iam: Arc<Iam>) -> ServiceRoutes {
             Operation::post("/users/{id}/restore", "restoreUser", Access::Permission("users.delete"))
                 .summary("Bring a deleted user back")
                 .answer::<UserOut>(200)
-                .problems(&[Slug::InvalidState]),
+                .uses("users")
+                .problems(&[Slug::InvalidState, Slug::PlanLimitExceeded]),
             restore,
         )
         .add(

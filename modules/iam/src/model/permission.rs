@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{MOST_PERMISSIONS, RoleKind, TenantKind};
 
 /// Permissions of the kernel, by resource.
-const KERNEL: [(&str, &[&str]); 15] = [
+const KERNEL: [(&str, &[&str]); 16] = [
     ("tenants", &["list", "create", "update", "block", "delete"]),
     ("modules", &["list", "install", "configure", "uninstall", "register"]),
     ("users", &["list", "create", "update", "delete", "impersonate"]),
     ("roles", &["list", "create", "update", "delete", "assign"]),
     ("audit", &["read", "write", "export", "anonymize"]),
     ("billing", &["view", "change", "export"]),
+    ("plans", &["write"]),
     ("settings", &["read", "update"]),
     ("files", &["read", "write", "delete"]),
     ("wallets", &["read", "write"]),
@@ -26,11 +27,11 @@ const KERNEL: [(&str, &[&str]); 15] = [
     ("apikeys", &["list", "create", "revoke"]),
 ];
 
-/// The one permission beyond `*` that users of the Platform tenant can hold.
-const REGISTER: &str = "modules.register";
+/// What users of the Platform tenant can hold beyond `*`.
+const OF_PLATFORM: [&str; 2] = ["modules.register", "plans.write"];
 
 /// Belongs to the Owner, beside what Admin has.
-const NOT_FOR_ADMINS: [&str; 2] = ["billing.change", REGISTER];
+const NOT_FOR_ADMINS: [&str; 3] = ["billing.change", OF_PLATFORM[0], OF_PLATFORM[1]];
 
 /// Read, but not by everybody.
 const NOT_FOR_MEMBERS: [&str; 2] = ["audit.read", "apikeys.list"];
@@ -80,10 +81,13 @@ impl<'a> Catalogue<'a> {
                 group: (*resource).to_owned(),
                 source: "kernel".to_owned(),
                 permissions: names
-                    .filter(|name| name != REGISTER || self.kind == TenantKind::Platform)
+                    .filter(|name| {
+                        !OF_PLATFORM.contains(&name.as_str()) || self.kind == TenantKind::Platform
+                    })
                     .collect(),
             }
         });
+        let kernel = kernel.filter(|group| !group.permissions.is_empty());
         let modules = self.modules.iter().map(|module| PermissionGroup {
             group: module.slug.to_string(),
             source: module.name.clone(),
@@ -95,7 +99,9 @@ impl<'a> Catalogue<'a> {
     /// What a role grants.
     pub fn of_role(&self, kind: RoleKind, custom: &[String]) -> Vec<String> {
         match kind {
-            RoleKind::Owner if self.kind == TenantKind::Platform => vec!["*".to_owned(), REGISTER.to_owned()],
+            RoleKind::Owner if self.kind == TenantKind::Platform => {
+                ["*"].iter().chain(&OF_PLATFORM).map(|name| (*name).to_owned()).collect()
+            }
             RoleKind::Owner => vec!["*".to_owned()],
             RoleKind::Admin => kernel_names()
                 .filter(|name| !NOT_FOR_ADMINS.contains(&name.as_str()))
@@ -166,7 +172,7 @@ impl<'a> Catalogue<'a> {
         if text == "*" {
             return (!everything).then_some("is what the Owner role is; a custom role names what it grants");
         }
-        if text == REGISTER {
+        if OF_PLATFORM.contains(&text) {
             let platform = self.kind == TenantKind::Platform;
             return (!platform).then_some("can be granted in the Platform tenant only");
         }

@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// What the plan calls members that are not deleted.
+pub(super) const USERS: &str = "users";
+
 /// Longest name of a person or tenant.
 pub(super) const MOST_NAME: usize = 120;
 
@@ -60,6 +63,7 @@ impl Iam {
             return Err(address_taken("/email"));
         }
         members::join(&mut tx, tenant, user, name, &[owner_role], now).await?;
+        tx.reserve_for(tenant, USERS, 1).await?;
         let refresh = RefreshToken::make(cx);
         sessions::open(&mut tx, cx, &NewSession { id: session, tenant, user, refresh_hash: refresh.hash() })
             .await?;

@@ -147,6 +147,7 @@ impl Iam {
             let is_new = members::join(&mut tx, tenant, user, &seed.name, &[role_id], now).await;
             let is_new = is_new.map_err(|error| second_owner(error, slug))?;
             let given = if is_new {
+                tx.reserve_for(tenant, super::registration::USERS, 1).await?;
                 true
             } else {
                 members::give_role(&mut tx, tenant, user, role_id)

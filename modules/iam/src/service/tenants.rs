@@ -9,7 +9,7 @@ use kernel::{
 };
 use ports::http::{Page, page_size};
 
-use super::registration::{MOST_NAME, address_taken};
+use super::registration::{MOST_NAME, USERS, address_taken};
 use crate::{
     Iam,
     events::{Tell as _, TenantBlocked, TenantCreated, TenantDeleted, TenantUpdated, UserCreated},
@@ -128,6 +128,7 @@ impl Iam {
                 user
             }
         };
+        tx.reserve_for(id, USERS, 1).await?;
         let founded = TenantCreated {
             tenant_id: id,
             slug: slug.as_str(),

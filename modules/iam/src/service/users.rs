@@ -10,7 +10,7 @@ use ports::{ModuleSnapshot, http::Page, http::page_size};
 
 use super::{
     mails::Recipient,
-    registration::{MOST_NAME, address_taken},
+    registration::{MOST_NAME, USERS, address_taken},
 };
 use crate::{
     Iam,
@@ -61,7 +61,7 @@ impl Iam {
     ///
     /// # Errors
     /// `validation-error`; `already-exists` for an address with an account; `forbidden` for a role that grants more than
-    /// the caller holds; `rate-limited` when the hash pool is full.
+    /// the caller holds; `rate-limited` when the hash pool is full; `plan-limit-exceeded`.
     pub async fn create_user(&self, cx: &Ctx, input: UserIn) -> Result<UserOut> {
         let tenant = cx.tenant()?;
         let email = normal_email(&input.email);
@@ -97,6 +97,7 @@ impl Iam {
             return Err(address_taken("/email"));
         }
         members::join(&mut tx, tenant, user, name, &wanted, now).await?;
+        tx.reserve(USERS, 1).await?;
         let told =
             UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };
         tx.event(told.event()?)?;
@@ -182,7 +183,7 @@ impl Iam {
     /// Brings a deleted member back, with the roles held before.
     ///
     /// # Errors
-    /// `not-found`; `invalid-state` when the member is not deleted, or was for 30 days.
+    /// `not-found`; `invalid-state` when the member is not deleted, or was for 30 days; `plan-limit-exceeded`.
     pub async fn restore_user(&self, cx: &Ctx, user: UserId) -> Result<UserOut> {
         let change =
             Change { from: &[MemberState::Deleted], to: MemberState::Active, action: "user.restored" };
@@ -204,6 +205,11 @@ impl Iam {
         member.state = change.to;
         member.deleted_at = (change.to == MemberState::Deleted).then_some(now);
         keep(&mut tx, &mut member, now).await?;
+        match (before.state, change.to) {
+            (MemberState::Deleted, MemberState::Active) => tx.reserve(USERS, 1).await?,
+            (_, MemberState::Deleted) => tx.reserve(USERS, -1).await?,
+            _ => {}
+        }
         if change.to != MemberState::Active {
             sessions::end_of_member(&mut tx, user, SessionEnd::Blocked, now).await?;
         }

@@ -21,6 +21,7 @@ pub(super) fn add(table: Routes<Registry>) -> Routes<Registry> {
             Operation::post("/modules/{id}/install", "installModule", Access::Permission("modules.install"))
                 .summary("Install a registered module in the tenant.")
                 .answer::<InstallationOut>(200)
+                .uses("modules")
                 .problems(&[Slug::NotFound, Slug::Conflict, Slug::PlanLimitExceeded]),
             install,
         )

@@ -1,0 +1,28 @@
+//! What other services ask billing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kernel::{Ctx, Result, TenantId};
+use ports::Standing;
+
+use crate::{Billing, store::subscriptions};
+
+#[async_trait]
+impl ports::Billing for Billing {
+    async fn standing(&self, cx: &Ctx) -> Result<Arc<Standing>> {
+        self.standing_of(cx).await
+    }
+
+    async fn check_limit(&self, cx: &Ctx, what: String) -> Result<()> {
+        self.check(cx, &what).await
+    }
+
+    async fn terminated(&self, cx: &Ctx) -> Result<Vec<TenantId>> {
+        subscriptions::terminated(&self.db, cx).await
+    }
+
+    async fn record_usage(&self, cx: &Ctx, what: &'static str, amount: i64) -> Result<()> {
+        self.add_usage(cx, what, amount).await
+    }
+}
