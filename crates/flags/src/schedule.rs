@@ -5,18 +5,18 @@ use crate::{
     moment::Moment,
 };
 
-/// What a flag is from a moment on. The steps that are due are made in the order in which they are written.
+/// What a flag is from a moment on. The steps that are due are made in the order of their dates; of one date, as they
+/// are written.
 pub(crate) fn stages(flag: &Definition) -> Vec<(Option<Moment>, Definition)> {
-    let mut dates: Vec<Moment> = flag.scheduled_rollout.iter().filter_map(|step| step.date).collect();
-    dates.sort();
-    dates.dedup();
-    let later = dates.into_iter().map(|date| {
-        let mut stage = flag.clone();
-        let due = flag.scheduled_rollout.iter().filter(|step| step.date.is_some_and(|own| own <= date));
-        due.for_each(|step| make(&mut stage, step));
-        (Some(date), stage)
-    });
-    [(None, flag.clone())].into_iter().chain(later).collect()
+    let mut steps: Vec<&Step> = flag.scheduled_rollout.iter().filter(|step| step.date.is_some()).collect();
+    steps.sort_by_key(|step| step.date);
+    let mut stages = vec![(None, flag.clone())];
+    for due in steps.chunk_by(|a, b| a.date == b.date) {
+        let mut stage = stages.last().map_or_else(|| flag.clone(), |(_, stage)| stage.clone());
+        due.iter().for_each(|step| make(&mut stage, step));
+        stages.push((due.first().and_then(|step| step.date), stage));
+    }
+    stages
 }
 
 fn make(flag: &mut Definition, step: &Step) {

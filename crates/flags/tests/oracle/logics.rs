@@ -1,17 +1,15 @@
 //! Random rules in JsonLogic over random contexts.
 
-use std::sync::Arc;
-
 use flags::Flag;
 use serde_json::{Value, json};
 
-use crate::{ask::Question, dice::Dice, queries};
+use crate::{ask::Questions, dice::Dice, queries};
 
 const PATHS: [&str; 14] =
     ["n", "d", "s", "b", "v", "o", "o.n", "o.s", "list.1", "list.x", "gone", "gone.x", "texts", "list"];
 const COMPARE: [&str; 8] = ["==", "!=", "===", "!==", "<", "<=", ">", ">="];
 
-pub fn questions(count: usize) -> Vec<Question> {
+pub fn questions(count: usize) -> Vec<Questions> {
     let mut dice = Dice::new(99);
     (0..count)
         .map(|_| {
@@ -27,7 +25,7 @@ pub fn questions(count: usize) -> Vec<Question> {
             let mut context = queries::context(&mut dice);
             context.insert("list".to_owned(), dice.pick(&[json!([1, 5, 41]), json!([]), json!([2.5, "a", null])]).clone());
             context.insert("texts".to_owned(), dice.pick(&[json!(["a", "Abc"]), json!(["", "b c"]), json!("abc")]).clone());
-            Question { key: "f".to_owned(), written, flag: Arc::new(flag), context }
+            Questions::one("f", &written, flag, context)
         })
         .collect()
 }

@@ -1,11 +1,9 @@
 //! Random queries over random contexts.
 
-use std::sync::Arc;
-
 use flags::Flag;
 use serde_json::{Map, Value, json};
 
-use crate::{ask::Question, dice::Dice};
+use crate::{ask::Questions, dice::Dice};
 
 const NAMES: [&str; 12] = ["n", "d", "s", "b", "v", "o", "o.n", "o.s", "o.in-ner.x", "gone", "gone.x", "o.gone.deep"];
 const SIGNS: [&str; 24] = [
@@ -18,7 +16,7 @@ const VALUES: [&str; 34] = [
     "[0]", "[2.5,5.0]", "[-3.0]", "[\"a\",\"ABC\"]", "[\"abc\"]", "[\"\",\"b c\"]", "\"1.2.3\"", "\"true\"",
 ];
 
-pub fn questions(count: usize) -> Vec<Question> {
+pub fn questions(count: usize) -> Vec<Questions> {
     let mut dice = Dice::new(42);
     (0..count)
         .map(|_| {
@@ -30,7 +28,7 @@ pub fn questions(count: usize) -> Vec<Question> {
             });
             let definition = serde_json::from_value(written.clone()).unwrap();
             let flag = Flag::new(definition).unwrap_or_else(|faults| panic!("{query}: {faults:?}"));
-            Question { key: "f".to_owned(), written, flag: Arc::new(flag), context: context(&mut dice) }
+            Questions::one("f", &written, flag, context(&mut dice))
         })
         .collect()
 }

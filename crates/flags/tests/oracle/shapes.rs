@@ -1,15 +1,13 @@
 //! Random flags: shares, growing shares, steps, times, keys, all at once.
 
-use std::sync::Arc;
-
 use flags::Flag;
 use serde_json::{Map, Value, json};
 
-use crate::{ask::Question, dice::Dice, people};
+use crate::{ask::Questions, dice::Dice, people};
 
 const VARIATIONS: [&str; 4] = ["a", "b", "c", "True"];
 
-pub fn questions(count: usize) -> Vec<Question> {
+pub fn questions(count: usize) -> Vec<Questions> {
     let mut dice = Dice::new(7);
     let mut questions = Vec::with_capacity(count);
     while questions.len() < count {
@@ -17,11 +15,10 @@ pub fn questions(count: usize) -> Vec<Question> {
         let definition = serde_json::from_value(written.clone()).unwrap();
         // A step may leave a flag unsound by chance; such a file is refused.
         let Ok(made) = Flag::new(definition) else { continue };
-        let made = Arc::new(made);
         for _ in 0..5 {
             let key = format!("flag-{}", dice.roll(1000));
             let context = people::person(dice.roll(100_000));
-            questions.push(Question { key, written: written.clone(), flag: Arc::clone(&made), context });
+            questions.push(Questions::one(&key, &written, made.clone(), context));
         }
     }
     questions.truncate(count);
