@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use kernel::{Ctx, Error, Result, TenantId};
+use kernel::{Ctx, Result, TenantId};
 use serde_json::{Map, Value};
 
 use crate::{Context, Evaluation, Flag, FlagFile, FlagSet};
@@ -44,8 +44,10 @@ impl Flags {
     /// # Errors
     /// When the tenant's own flags can't be read.
     pub async fn of(&self, cx: &Ctx) -> Result<Effective> {
-        let tenants = self.0.tenants.get().ok_or_else(|| Error::internal("nobody knows the flags of tenants"))?;
-        let own = tenants.of(cx).await?;
+        let own = match self.0.tenants.get() {
+            Some(tenants) => tenants.of(cx).await?,
+            None => Arc::default(),
+        };
         Ok(Effective { file: self.0.file.flags(), own, tenant: cx.tenant().ok(), now: cx.now().datetime() })
     }
 }
@@ -83,7 +85,11 @@ impl Effective {
 
     /// A context for evaluations, from what a client says: the tenant in it is ours.
     pub fn context(&self, attributes: Map<String, Value>) -> Context {
-        let context = Context::of(attributes);
+        self.own(Context::of(attributes))
+    }
+
+    /// A context with the tenant in it.
+    pub fn own(&self, context: Context) -> Context {
         match self.tenant {
             Some(tenant) => context.with(TENANT, tenant.to_string()),
             None => context.without(TENANT),

@@ -21,7 +21,8 @@ use fabric::{
     postgres::{Database, DatabaseOptions, FromRow, Login, Logins, Reason, Schemas},
     sql,
 };
-use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
+use flags::{FlagFile, Flags};
+use gateway::{FeatureFlags, FeatureFlagsDeps, FlagUses, Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{
     Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,
@@ -64,6 +65,8 @@ pub struct Services {
     pub modules: Arc<ModuleRegistry>,
     /// Hosts.
     pub domains: Arc<DomainResolver>,
+    /// Feature flags.
+    pub flags: Arc<FeatureFlags>,
 }
 
 /// What a cell is made from.
@@ -81,6 +84,7 @@ pub(crate) struct CellDeps<'a> {
     pub metrics: Arc<Metrics>,
     pub operator: Arc<dyn OperatorGate>,
     pub dialler: Dialler,
+    pub flag_file: Arc<FlagFile>,
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
     /// Operations of the process itself, such as the sandbox verbs.
@@ -126,8 +130,16 @@ impl Cell {
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
         let subscriptions = Subscriptions::new(db.clone());
 
+        let (flags, flag_uses) = (Flags::new(deps.flag_file), FlagUses::default());
+        let feature_flags = FeatureFlags::create(FeatureFlagsDeps {
+            db: db.clone(),
+            flags: flags.clone(),
+            cursor: cursor.clone(),
+            uses: flag_uses.clone(),
+        });
         let iam = Iam::create(IamDeps {
             db: db.clone(),
+            flags,
             modules: modules_link.clone(),
             issuer: deps.issuer,
             hash: HashCost::Sandbox,
@@ -163,7 +175,7 @@ impl Cell {
         modules_link.bind(&(modules.clone() as Arc<dyn ports::Modules>))?;
         domains_link.bind(&(domains.clone() as Arc<dyn ports::Domains>))?;
 
-        let services = Services { iam, data_layer, event_bus, audit, modules, domains };
+        let services = Services { iam, data_layer, event_bus, audit, modules, domains, flags: feature_flags };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
         let gateway = Gateway::create(GatewayDeps {
@@ -177,6 +189,7 @@ impl Cell {
             dialler: deps.dialler,
             settings: deps.settings,
             metrics: deps.metrics,
+            flag_uses,
         })
         .map_err(Error::internal)?;
 
@@ -206,6 +219,7 @@ impl Cell {
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights(log)?;
+        self.follow_flags(log)?;
         let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
         let jobs = Arc::new(self.services.jobs(jobs));
         self.tasks.spawn(jobs.run(self.stop.clone()));
@@ -247,6 +261,21 @@ impl Cell {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = ear.heard() => gateway.forget_credentials(),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The flags of tenants are remembered; a changed one is told as an event, and then they are forgotten at once.
+    fn follow_flags(&self, log: &Arc<dyn EventLog>) -> Result<()> {
+        let ear = log.listen(Patterns::new(["flags.*"])?);
+        let (tenants, stop) = (Arc::clone(self.services.flags.tenants()), self.stop.clone());
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = ear.heard() => tenants.forget(),
                 }
             }
         });
@@ -339,6 +368,7 @@ impl Services {
             self.audit.clone(),
             self.modules.clone(),
             self.domains.clone(),
+            self.flags.clone(),
         ]
     }
 }

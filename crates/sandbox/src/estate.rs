@@ -11,6 +11,7 @@ use fabric::{
     dialler::{Dialler, DiallerOptions},
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
+use flags::FlagFile;
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
@@ -46,6 +47,7 @@ pub struct Estate {
     pub(crate) verbs: tokio::sync::Semaphore,
     pub(crate) operator: Arc<Operator>,
     pub(crate) dialler: Dialler,
+    pub(crate) flag_file: Arc<FlagFile>,
     pub(crate) hash_pool: HashPool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) hosts: HostRules,
@@ -145,6 +147,7 @@ impl Estate {
             templates,
             operator,
             dialler,
+            flag_file: options.config.flags.file.as_deref().map_or_else(FlagFile::built_in, FlagFile::open),
             hash_pool: HashPool::new(HashPoolOptions::default()),
             metrics: Arc::new(Metrics::new()),
             hosts,

@@ -80,6 +80,7 @@ impl Estate {
             metrics: Arc::clone(&self.metrics),
             operator: self.operator.clone(),
             dialler: self.dialler.clone(),
+            flag_file: Arc::clone(&self.flag_file),
             backends: self.options.backends.clone(),
             install_timeout: self.options.config.modules.install_timeout,
             process_routes: self.process_routes(),

@@ -118,9 +118,9 @@ impl Run {
         if !subject.is_true() {
             return Ok(Node::Bool(false));
         }
-        let logic = parts.get(1).ok_or(Stop)?;
+        let logic = self.solved(parts.get(1).ok_or(Stop)?, data)?;
         for entry in subject.list()? {
-            let logic = self.solved(logic, entry)?;
+            let logic = self.solved(&logic, entry)?;
             if !self.apply(&logic, entry)?.is_true() {
                 return Ok(Node::Bool(false));
             }

@@ -66,6 +66,8 @@ pub struct Config {
     pub sandboxes: Sandboxes,
     /// Installed modules.
     pub modules: Modules,
+    /// Feature flags.
+    pub flags: Flags,
     /// Outgoing requests.
     pub outbound: Outbound,
     /// The log.
@@ -189,6 +191,13 @@ pub struct Sandboxes {
 pub struct Modules {
     /// How long registering may take.
     pub install_timeout: Duration,
+}
+
+/// Feature flags.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flags {
+    /// The file; without one those built in hold.
+    pub file: Option<PathBuf>,
 }
 
 /// Outgoing requests.

@@ -126,6 +126,7 @@ impl Reading {
             },
             sandboxes: Sandboxes { idle: self.value(SANDBOX_IDLE) },
             modules: Modules { install_timeout: self.value(MODULE_INSTALL_TIMEOUT_SEC).0 },
+            flags: Flags { file: self.optional(FLAGS_FILE) },
             outbound: Outbound {
                 allowed_targets: self
                     .or_else(KERNEL_ALLOWED_TARGETS, |_| default_targets(sources.in_container)),

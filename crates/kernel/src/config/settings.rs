@@ -239,6 +239,9 @@ settings! {
         within(SECOND, 8_760 * HOUR);
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
+    FLAGS_FILE: PathBuf = Unset("the flags built in"),
+        "A file of feature flags in the format of GO Feature Flag (YAML or JSON), read anew when it changes.",
+        example "/etc/platform-kernel/flags.yaml";
 
     LOG_LEVEL: LogFilter = Fixed("info"), "How much is logged, for all or by part.", example "info,iam=debug";
     LOG_JSON: bool = Computed("true unless on a terminal"), "Log one JSON object a line.", example "true";

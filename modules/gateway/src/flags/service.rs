@@ -44,7 +44,7 @@ impl FeatureFlags {
     ///
     /// # Errors
     /// `invalid-cursor`, `validation-error`.
-    pub(super) async fn list(&self, cx: &Ctx, query: &FlagsQuery) -> Result<Page<FlagOut>> {
+    pub(super) async fn own_flags(&self, cx: &Ctx, query: &FlagsQuery) -> Result<Page<FlagOut>> {
         let tenant = cx.tenant().ok();
         let limit = page_size(query.limit)?;
         let list = format!("{LIST} {}", query.key.as_deref().unwrap_or_default());
@@ -58,7 +58,7 @@ impl FeatureFlags {
     ///
     /// # Errors
     /// `not-found`.
-    pub(super) async fn read(&self, cx: &Ctx, id: Uuid) -> Result<FlagOut> {
+    pub(super) async fn own_flag(&self, cx: &Ctx, id: Uuid) -> Result<FlagOut> {
         let row = store::read(&self.db.tenant(cx)?, id).await?;
         row.map(|row| self.shown(row)).ok_or_else(|| Error::not_found(ENTITY))
     }
@@ -67,7 +67,7 @@ impl FeatureFlags {
     ///
     /// # Errors
     /// `validation-error`, `already-exists`, `limit-exceeded`.
-    pub(super) async fn create(&self, cx: &Ctx, new: FlagIn) -> Result<FlagOut> {
+    pub(super) async fn create_flag(&self, cx: &Ctx, new: FlagIn) -> Result<FlagOut> {
         check_key(&new.key)?;
         let row = FlagRow {
             id: Uuid::now_v7(),
@@ -94,7 +94,7 @@ impl FeatureFlags {
     ///
     /// # Errors
     /// `not-found`, `precondition-failed`, `validation-error`.
-    pub(super) async fn update(
+    pub(super) async fn update_flag(
         &self,
         cx: &Ctx,
         id: Uuid,
@@ -124,7 +124,7 @@ impl FeatureFlags {
     ///
     /// # Errors
     /// `not-found`, `precondition-failed`.
-    pub(super) async fn delete(&self, cx: &Ctx, id: Uuid, seen: Option<i32>) -> Result<()> {
+    pub(super) async fn delete_flag(&self, cx: &Ctx, id: Uuid, seen: Option<i32>) -> Result<()> {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let row = store::lock(&mut tx, id).await?.ok_or_else(|| Error::not_found(ENTITY))?;
         expect_version(seen, row.version)?;

@@ -117,15 +117,15 @@ pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
 }
 
 async fn list(State(flags): State<Held>, Cx(cx): Cx, Query(query): Query<FlagsQuery>) -> Result<Page<FlagOut>> {
-    Ok(flags.list(&cx, &query).await?)
+    Ok(flags.own_flags(&cx, &query).await?)
 }
 
 async fn create(State(flags): State<Held>, Cx(cx): Cx, Body(new): Body<FlagIn>) -> Result<Created<FlagOut>> {
-    Ok(Created(flags.create(&cx, new).await?))
+    Ok(Created(flags.create_flag(&cx, new).await?))
 }
 
 async fn read(State(flags): State<Held>, Cx(cx): Cx, Path(id): Path<Uuid>) -> Result<One<FlagOut>> {
-    Ok(shown(flags.read(&cx, id).await?))
+    Ok(shown(flags.own_flag(&cx, id).await?))
 }
 
 async fn update(
@@ -135,7 +135,7 @@ async fn update(
     IfMatch(seen): IfMatch,
     Body(patch): Body<FlagPatch>,
 ) -> Result<One<FlagOut>> {
-    Ok(shown(flags.update(&cx, id, patch, seen).await?))
+    Ok(shown(flags.update_flag(&cx, id, patch, seen).await?))
 }
 
 async fn delete(
@@ -144,7 +144,7 @@ async fn delete(
     Path(id): Path<Uuid>,
     IfMatch(seen): IfMatch,
 ) -> Result<NoContent> {
-    flags.delete(&cx, id, seen).await?;
+    flags.delete_flag(&cx, id, seen).await?;
     Ok(NoContent)
 }
 
