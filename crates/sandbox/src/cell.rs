@@ -25,7 +25,10 @@ use fabric::{
     sql,
 };
 use files::{FilePool, Files, FilesDeps};
-use gateway::{Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
+use flags::{FlagFile, Flags};
+use gateway::{
+    FeatureFlags, FeatureFlagsDeps, FlagUses, Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate,
+};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use integration_hub::{IntegrationHub, IntegrationHubDeps};
 use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
@@ -84,6 +87,8 @@ pub struct Services {
     pub notify: Arc<Notify>,
     /// Wallets and the ledger.
     pub money: Arc<Money>,
+    /// Feature flags.
+    pub flags: Arc<FeatureFlags>,
 }
 
 /// What a cell is made from.
@@ -111,6 +116,7 @@ pub(crate) struct CellDeps<'a> {
     pub hostnames: Arc<dyn Hostnames>,
     /// Where domains that tenants add must lead.
     pub outside: String,
+    pub flag_file: Arc<FlagFile>,
     pub backends: BTreeMap<String, String>,
     pub install_timeout: Duration,
     pub mail: MailSettings,
@@ -159,8 +165,16 @@ impl Cell {
             public_url: deps.issuer.clone(),
             mail: deps.mail,
         })?;
+        let (flags, flag_uses) = (Flags::new(deps.flag_file), FlagUses::default());
+        let feature_flags = FeatureFlags::create(FeatureFlagsDeps {
+            db: db.clone(),
+            flags: flags.clone(),
+            cursor: cursor.clone(),
+            uses: flag_uses.clone(),
+        });
         let iam = Iam::create(IamDeps {
             db: db.clone(),
+            flags,
             modules: modules_link.clone(),
             issuer: deps.issuer.clone(),
             hash: HashCost::Sandbox,
@@ -240,6 +254,7 @@ impl Cell {
             modules,
             integrations,
             domains,
+            flags: feature_flags,
         };
         let mut routes: Vec<ServiceRoutes> = services.each().iter().map(|service| service.routes()).collect();
         routes.extend(deps.process_routes);
@@ -255,6 +270,7 @@ impl Cell {
             dialler: deps.dialler,
             settings: deps.settings,
             metrics: deps.metrics,
+            flag_uses,
         })
         .map_err(Error::internal)?;
 
@@ -288,6 +304,7 @@ impl Cell {
         self.tasks.spawn(async move { relay.run(stop).await });
         self.follow_rights()?;
         self.follow_standings(billing)?;
+        self.follow_flags()?;
         let jobs = Jobs::new(self.db.clone(), self.cx("jobs"), JobsOptions::default());
         let jobs = Arc::new(self.services.jobs(jobs));
         self.tasks.spawn(jobs.run(self.stop.clone()));
@@ -329,6 +346,21 @@ impl Cell {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = ear.heard() => gateway.forget_credentials(),
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// The flags of tenants are remembered; a changed one is told as an event, and then they are forgotten at once.
+    fn follow_flags(&self) -> Result<()> {
+        let ear = self.log.listen(Patterns::new(["flags.*"])?);
+        let (tenants, stop) = (Arc::clone(self.services.flags.tenants()), self.stop.clone());
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = ear.heard() => tenants.forget(),
                 }
             }
         });
@@ -455,6 +487,7 @@ impl Services {
             self.modules.clone(),
             self.integrations.clone(),
             self.domains.clone(),
+            self.flags.clone(),
         ]
     }
 }

@@ -13,6 +13,7 @@ use fabric::{
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
 use files::{FilePool, FilePoolOptions};
+use flags::FlagFile;
 use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use integration_hub::Echo;
@@ -52,6 +53,7 @@ pub struct Estate {
     pub(crate) dialler: Dialler,
     pub(crate) echo: Option<Echo>,
     pub(crate) dns: Dns,
+    pub(crate) flag_file: Arc<FlagFile>,
     pub(crate) hash_pool: HashPool,
     pub(crate) file_pool: FilePool,
     pub(crate) metrics: Arc<Metrics>,
@@ -164,6 +166,7 @@ impl Estate {
             dialler,
             echo,
             dns,
+            flag_file: options.config.flags.file.as_deref().map_or_else(FlagFile::built_in, FlagFile::open),
             hash_pool: HashPool::new(HashPoolOptions::default()),
             file_pool: FilePool::new(FilePoolOptions::default()),
             metrics: Arc::new(Metrics::new()),

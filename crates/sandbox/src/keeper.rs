@@ -45,6 +45,7 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
     }
     // Hostnames that another process claimed or gave up.
     estate.hostnames.refresh(estate.control()).await?;
+    look_at_flags(estate).await;
     // Due times are to the second for those awake (their own jobs) and to a few seconds for sleepers.
     if round.is_multiple_of(5) {
         for (name, expired) in estate.control().due().await? {
@@ -54,6 +55,24 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
     }
     estate.refill_spares().await;
     Ok(())
+}
+
+/// Reads the file of flags anew if it has changed. One that is not taken is told when it becomes so.
+async fn look_at_flags(estate: &Arc<Estate>) {
+    let file = Arc::clone(&estate.flag_file);
+    let before = file.state();
+    let Some(path) = before.path else { return };
+    let looked = tokio::task::spawn_blocking(move || {
+        let changed = file.look();
+        (changed, file.state())
+    });
+    let Ok((changed, now)) = looked.await else { return };
+    if changed {
+        tracing::info!(path = %path.display(), flags = now.flags, "the feature flags have changed");
+    }
+    if let Some(problem) = now.problem.filter(|problem| before.problem.as_ref() != Some(problem)) {
+        tracing::warn!(path = %path.display(), problem, "the file of feature flags is not taken; those of before hold");
+    }
 }
 
 async fn rest(estate: &Arc<Estate>, cell: &Cell) -> kernel::Result<()> {

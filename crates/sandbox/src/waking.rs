@@ -94,6 +94,7 @@ impl Estate {
             dns: self.dns.clone(),
             hostnames: Arc::new(self.hostnames.of(&self.control, name, row.id)),
             outside: outside(&self.options.public_url),
+            flag_file: Arc::clone(&self.flag_file),
             backends: self.options.backends.clone(),
             install_timeout: self.options.config.modules.install_timeout,
             mail: self.mail_settings(),

@@ -8,7 +8,7 @@ use ports::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    backends::Backends, credentials::Credentials, metrics::Metrics, operator::OperatorGate, rate::Buckets,
+    backends::Backends, credentials::Credentials, flags::FlagUses, metrics::Metrics, operator::OperatorGate, rate::Buckets,
     rate::RateLimit, standings::Standings, table::RouteTable, traffic::Traffic,
 };
 
@@ -56,6 +56,7 @@ pub(crate) struct Core {
     pub operator: Arc<dyn OperatorGate>,
     pub settings: GatewaySettings,
     pub metrics: Arc<Metrics>,
+    pub flag_uses: FlagUses,
     pub table: RouteTable,
     pub links: Vec<HttpLink>,
     pub backends: Backends,

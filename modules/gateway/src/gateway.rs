@@ -15,6 +15,7 @@ use crate::{
     boot::BootError,
     core::{Core, GatewaySettings},
     credentials::Credentials,
+    flags::FlagUses,
     layers::{self, Onward as _},
     metrics::Metrics,
     operator::OperatorGate,
@@ -53,6 +54,8 @@ pub struct GatewayDeps {
     pub settings: GatewaySettings,
     /// The counters of the process.
     pub metrics: Arc<Metrics>,
+    /// How often feature flags were given to somebody.
+    pub flag_uses: FlagUses,
 }
 
 /// The way into one sandbox: its operation table, the layers, a link to each service.
@@ -78,6 +81,7 @@ impl Gateway {
             dialler,
             settings,
             metrics,
+            flag_uses,
         } = deps;
         let desk = Desk::default();
         services.push(pages::routes(desk.clone()));
@@ -109,6 +113,7 @@ impl Gateway {
             operator,
             settings,
             metrics,
+            flag_uses,
             table,
             links,
         });

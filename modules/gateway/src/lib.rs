@@ -15,6 +15,7 @@ mod boot;
 mod core;
 mod credentials;
 pub mod door;
+mod flags;
 pub mod front;
 mod gateway;
 mod layers;
@@ -34,6 +35,7 @@ mod visit;
 
 pub use self::core::GatewaySettings;
 pub use boot::BootError;
+pub use flags::{FeatureFlags, FeatureFlagsDeps, FlagUses, TenantStore};
 pub use front::{Cells, Front, FrontService, FrontSettings, HostRules, HostVerdict};
 pub use gateway::{Gateway, GatewayDeps};
 pub use metrics::{Exposition, Metrics, link_series};

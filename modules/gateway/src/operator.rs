@@ -30,11 +30,17 @@ pub(crate) enum Presented<'a> {
     Unusable,
 }
 
-/// Reads the credential. An Authorization header goes before a cookie, which a browser sends unasked.
+/// The header in which clients of GO Feature Flag send a key.
+const API_KEY: &str = "x-api-key";
+
+/// Reads the credential. An Authorization header goes before an `X-API-Key`, and both before a cookie, which a browser
+/// sends unasked.
 pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presented<'a> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (None, _) => session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session),
+        (None, _) => api_key(headers).unwrap_or_else(|| {
+            session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session)
+        }),
         (Some(one), None) => {
             one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer)
         }
@@ -44,10 +50,20 @@ pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presen
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
-    let token = rest.trim();
+    scheme.eq_ignore_ascii_case("bearer").then(|| token(rest)).flatten()
+}
+
+fn api_key(headers: &HeaderMap) -> Option<Presented<'_>> {
+    let mut given = headers.get_all(API_KEY).iter();
+    let key = given.next()?.to_str().ok().and_then(token).filter(|_| given.next().is_none());
+    Some(key.map_or(Presented::Unusable, Presented::Bearer))
+}
+
+fn token(text: &str) -> Option<&str> {
+    let token = text.trim();
     let fits =
         !token.is_empty() && token.len() <= CREDENTIAL_LIMIT && token.bytes().all(|b| b.is_ascii_graphic());
-    (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
+    fits.then_some(token)
 }
 
 fn session<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
@@ -74,6 +90,12 @@ mod tests {
         assert_eq!(presented(&both, "pk_operator"), Presented::Bearer("abc"));
         let cookie = headers(&[("cookie", "a=b; pk_operator=xyz; c=d")]);
         assert_eq!(presented(&cookie, "pk_operator"), Presented::Session("xyz"));
+        let key = headers(&[("x-api-key", "pk_a_b"), ("cookie", "pk_operator=xyz")]);
+        assert_eq!(presented(&key, "pk_operator"), Presented::Bearer("pk_a_b"));
+        let bearer = headers(&[("x-api-key", "pk_a_b"), ("authorization", "Bearer abc")]);
+        assert_eq!(presented(&bearer, "pk_operator"), Presented::Bearer("abc"));
+        let twice = headers(&[("x-api-key", "a"), ("x-api-key", "b")]);
+        assert_eq!(presented(&twice, "pk_operator"), Presented::Unusable);
         let other = headers(&[("cookie", "xpk_operator=1; pk_operator2=2; pk_operator=")]);
         assert_eq!(presented(&other, "pk_operator"), Presented::Nothing);
     }

@@ -44,6 +44,8 @@ const NAME: &str = "iam";
 pub struct IamDeps {
     /// The sandbox's data.
     pub db: Database,
+    /// Feature flags, of which the caller is told in `GET /auth/me`.
+    pub flags: flags::Flags,
     /// module-registry: which modules a tenant has decides what can be granted.
     pub modules: ModulesLink,
     /// The sandbox's address, as tokens name it: `http://localhost:8080`, without a slash at the end.
@@ -62,6 +64,7 @@ pub struct IamDeps {
 pub struct Iam {
     this: Weak<Self>,
     db: Database,
+    flags: flags::Flags,
     modules: ModulesLink,
     /// The modules as they were last seen: authentication goes on while module-registry is away.
     last_modules: RwLock<Arc<ModuleSnapshot>>,
@@ -80,6 +83,7 @@ impl Iam {
     pub fn create(deps: IamDeps) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
+            flags: deps.flags,
             modules: deps.modules,
             last_modules: RwLock::default(),
             issuer: deps.issuer.into(),

@@ -68,6 +68,8 @@ pub struct Config {
     pub sandboxes: Sandboxes,
     /// Installed modules.
     pub modules: Modules,
+    /// Feature flags.
+    pub flags: Flags,
     /// Outgoing requests.
     pub outbound: Outbound,
     /// Outgoing mail.
@@ -200,6 +202,13 @@ pub struct Sandboxes {
 pub struct Modules {
     /// How long registering may take.
     pub install_timeout: Duration,
+}
+
+/// Feature flags.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flags {
+    /// The file; without one those built in hold.
+    pub file: Option<PathBuf>,
 }
 
 /// Outgoing requests.

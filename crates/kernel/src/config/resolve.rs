@@ -127,6 +127,7 @@ impl Reading {
             files: Files { max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000 },
             sandboxes: Sandboxes { idle: self.value(SANDBOX_IDLE) },
             modules: Modules { install_timeout: self.value(MODULE_INSTALL_TIMEOUT_SEC).0 },
+            flags: Flags { file: self.optional(FLAGS_FILE) },
             outbound: Outbound {
                 allowed_targets: self
                     .or_else(KERNEL_ALLOWED_TARGETS, |_| default_targets(sources.in_container)),

@@ -243,6 +243,9 @@ settings! {
     FILES_MAX_IMAGE_SIZE_MB: u32 = Fixed("10"), "Images of more megabytes are not taken.", example "10", within(1, 100);
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
+    FLAGS_FILE: PathBuf = Unset("the flags built in"),
+        "A file of feature flags in the format of GO Feature Flag (YAML or JSON), read anew when it changes.",
+        example "/etc/platform-kernel/flags.yaml";
 
     SMTP_URL: SmtpUrl = Unset("mail stays in the outbox"),
         "The mail server; ?tls=required adds STARTTLS. Forked sandboxes send nothing until they are allowed to.",

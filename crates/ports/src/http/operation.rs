@@ -178,6 +178,11 @@ impl Operation {
         Self::new(Method::GET, path.to_owned(), id, access)
     }
 
+    /// `POST {path}` outside of the API: an address that a protocol prescribes.
+    pub fn protocol_post(path: &str, id: &'static str, access: Access) -> Self {
+        Self::new(Method::POST, path.to_owned(), id, access)
+    }
+
     /// A line that says what it does.
     pub fn summary(mut self, text: &'static str) -> Self {
         self.summary = text;

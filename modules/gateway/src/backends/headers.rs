@@ -17,8 +17,9 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// What a client must not be able to tell a back-end: who it is, and by which way it came. `Expect` is answered here.
-const OF_THE_CLIENT: [&str; 12] = [
+const OF_THE_CLIENT: [&str; 13] = [
     "authorization",
+    "x-api-key",
     "cookie",
     "x-user-id",
     "x-tenant-id",

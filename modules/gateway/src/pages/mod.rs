@@ -129,6 +129,7 @@ async fn get_metrics(State(desk): State<Desk>) -> Result<Response> {
     let core = desk.core()?;
     let text = core.metrics.text(|out| {
         link_series(out, core.sandbox.as_str(), &core.link_stats());
+        core.flag_uses.write(out, core.sandbox.as_str());
         for (module, state) in core.backends.breakers() {
             let labels = [("sandbox", core.sandbox.as_str()), ("upstream", module.as_str())];
             let help = "Breaker of a module's back-end: 0 closed, 1 probing, 2 open.";

@@ -26,6 +26,7 @@ use ports::{
 use crate::{
     Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate,
     core::Core,
+    flags::FlagUses,
     visit::{Arrival, Response, Visit},
 };
 
@@ -273,6 +274,7 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
             .unwrap(),
         settings: change(GatewaySettings { trusted_proxies, ..GatewaySettings::default() }),
         metrics: Arc::new(Metrics::new()),
+        flag_uses: FlagUses::default(),
     };
     let gateway = Gateway::create(deps).unwrap();
     Kernel { core: Arc::clone(gateway.core()), gateway, stubs }

@@ -206,6 +206,7 @@ async fn a_table_with_mistakes_is_refused_with_all_of_them() {
         dialler: Dialler::new(DiallerOptions::default()).unwrap(),
         settings: GatewaySettings::default(),
         metrics: Arc::new(Metrics::new()),
+        flag_uses: FlagUses::default(),
     };
     let told = Gateway::create(deps).unwrap_err().to_string();
     for words in

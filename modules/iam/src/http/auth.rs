@@ -1,6 +1,6 @@
 //! `/auth`: registration, sign-in, sessions.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use kernel::{Secret, SessionId, Slug, TenantId, Timestamp, UserId};
 use ports::http::{
@@ -185,6 +185,8 @@ pub struct MeOut {
     pub permissions: Vec<String>,
     /// What a console wants to know.
     pub flags: FlagsOut,
+    /// The feature flags that are on for the caller, each with its value; by key.
+    pub features: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a console wants to know of the caller.

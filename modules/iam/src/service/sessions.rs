@@ -1,10 +1,12 @@
 //! A person's own sessions, and who they are.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fabric::postgres::{Audit, Reason};
+use flags::Context;
 use kernel::{Actor, Ctx, Error, Result, SessionId, Timestamp};
 use ports::http::{Page, Paging, page_size};
+use serde_json::Value;
 
 use super::{person, tokens::RefreshToken};
 use crate::{
@@ -122,12 +124,16 @@ impl Iam {
             let flags =
                 FlagsOut { owner: false, platform: row.kind == TenantKind::Platform, email_verified: false };
             let tenant = TenantBrief { id: row.id, slug: row.slug, name: row.name, kind: row.kind };
-            return Ok(MeOut { kind, user: None, tenant, roles: Vec::new(), permissions, flags });
+            let features = self.features(cx, Context::new(cx.actor().name())).await?;
+            return Ok(MeOut { kind, user: None, tenant, roles: Vec::new(), permissions, flags, features });
         };
         let row = standing::read(&self.db, cx, tenant, user, None).await?.ok_or_else(Error::unauthorized)?;
+        let roles = row.role_names();
+        let about = Context::new(user.to_string()).with("email", row.email.as_str()).with("roles", roles.clone());
         Ok(MeOut {
             kind,
-            roles: row.role_names(),
+            features: self.features(cx, about).await?,
+            roles,
             flags: FlagsOut {
                 owner: row.roles.iter().any(|role| role.kind == RoleKind::Owner),
                 platform: row.tenant_kind == TenantKind::Platform,
@@ -147,6 +153,17 @@ impl Iam {
             },
             permissions,
         })
+    }
+
+    /// Every feature flag that has a value for the caller.
+    async fn features(&self, cx: &Ctx, about: Context) -> Result<BTreeMap<String, Value>> {
+        let flags = self.flags.of(cx).await?;
+        let about = flags.own(about);
+        let values = flags.iter().filter_map(|(key, _)| {
+            let value = flags.evaluate(key, &about).value?;
+            Some((key.to_owned(), value.clone()))
+        });
+        Ok(values.collect())
     }
 
     /// The public keys that verify this sandbox's tokens.

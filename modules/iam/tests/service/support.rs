@@ -141,6 +141,7 @@ impl Ground {
         let modules = Arc::new(Registry::default());
         let iam = Iam::create(IamDeps {
             db: db.clone(),
+            flags: flags::Flags::new(flags::FlagFile::built_in()),
             modules: ModulesLink::new(
                 "modules",
                 LinkOptions::default(),
