@@ -11,7 +11,7 @@ use fabric::{
     dialler::{Dialler, DiallerOptions},
     postgres::{Cluster, Database, Login, Logins, Migrations, PgConnectOptions},
 };
-use gateway::{HostRules, Metrics};
+use gateway::{DemoSignIn, HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use kernel::{
     Result, SandboxName, Secret, Slug,
@@ -29,6 +29,7 @@ use crate::{
     opening::{CONTROL, check_key, open_control},
     operator::Operator,
     parts::Parts,
+    seed::Seed,
     templates::{Spares, Templates},
     waking::own_hosts,
 };
@@ -308,6 +309,16 @@ impl Estate {
                 "as told at the first start".to_owned()
             };
         Some(format!("admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password {told}"))
+    }
+
+    /// Whom the console offers to be with one click: the people of a demo whose password is the published one.
+    pub(crate) fn demo_people(&self, row: &SandboxRow) -> Option<DemoSignIn> {
+        let password = self.demo_password();
+        if row.template != "demo" || password.expose() != DEMO_PASSWORD {
+            return None;
+        }
+        let people = Seed::demo_people().to_vec();
+        Some(DemoSignIn { password: DEMO_PASSWORD.to_owned(), people })
     }
 
     /// Closes every cell, then the server.

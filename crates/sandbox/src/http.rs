@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kernel::{Error, FieldCode, SandboxName, Slug};
 use ports::http::{
     Access, Body, Created, Cx, NoContent, One, Operation, Page, Path, Query, Result, Routes, ServiceRoutes,
@@ -128,6 +128,13 @@ pub(crate) fn routes(estate: &Arc<Estate>) -> ServiceRoutes {
             link,
         )
         .add(
+            Operation::post("/operator/sign-out", "signOperatorOut", Access::Operator)
+                .summary("End the operator's session of this browser")
+                .status(204)
+                .harmless(),
+            sign_out,
+        )
+        .add(
             Operation::protocol("/open", "openOperatorLink", Access::Public)
                 .summary("Use an operator link")
                 .query::<OpenIn>()
@@ -227,6 +234,23 @@ async fn link(State(held): State<Held>, Cx(cx): Cx) -> Result<Created<UrlOut>> {
     }))
 }
 
+async fn sign_out(State(held): State<Held>, headers: HeaderMap) -> Result<Response> {
+    use gateway::OperatorGate as _;
+    let estate = estate(&held)?;
+    let name = estate.operator().cookie_name();
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut values =
+        cookies.flat_map(|v| v.split(';')).filter_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='));
+    if let Some(session) = values.next() {
+        estate.operator().sign_out(session).await?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let cookie = format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let cookie = HeaderValue::from_str(&cookie).map_err(Error::internal)?;
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
 async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>) -> Result<Response> {
     let estate = estate(&held)?;
     let Some(session) = estate.operator().sign_in(&cx, &query.token).await? else {
@@ -243,7 +267,7 @@ async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>)
         estate.operator().cookie_name()
     );
     let mut response = StatusCode::SEE_OTHER.into_response();
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/docs"));
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/"));
     let cookie = HeaderValue::from_str(&cookie).map_err(Error::internal)?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)

@@ -73,7 +73,7 @@ impl Estate {
             key: self.sandbox_key(row),
             logins,
             parts: &self.parts,
-            settings: self.gateway_settings(name),
+            settings: self.gateway_settings(name, row),
             issuer: self.issuer(name),
             hosts: self.own_hosts(),
             hash_pool: self.hash_pool.clone(),
@@ -93,7 +93,7 @@ impl Estate {
         std::iter::once(crate::http::routes(self)).chain(extra).collect()
     }
 
-    fn gateway_settings(&self, name: &SandboxName) -> GatewaySettings {
+    fn gateway_settings(&self, name: &SandboxName, row: &SandboxRow) -> GatewaySettings {
         let config = &self.options.config;
         GatewaySettings {
             request_timeout: config.limits.request_timeout,
@@ -104,6 +104,7 @@ impl Estate {
                 per_second: config.limits.requests_per_second,
                 burst: config.limits.burst,
             }),
+            demo: self.demo_people(row),
             ..GatewaySettings::default()
         }
     }

@@ -12,6 +12,7 @@
 
 mod backends;
 mod boot;
+mod console;
 mod core;
 mod credentials;
 pub mod door;
@@ -32,6 +33,7 @@ mod visit;
 
 pub use self::core::GatewaySettings;
 pub use boot::BootError;
+pub use console::{DemoPerson, DemoSignIn};
 pub use front::{Cells, Front, FrontService, FrontSettings, HostRules, HostVerdict};
 pub use gateway::{Gateway, GatewayDeps};
 pub use metrics::{Exposition, Metrics, link_series};

@@ -10,6 +10,9 @@ pub trait OperatorGate: Send + Sync + 'static {
 
     /// The name of the session cookie.
     fn cookie_name(&self) -> &str;
+
+    /// What tells this installation from others on the same host: names of cookies carry it.
+    fn installation(&self) -> &str;
 }
 
 /// What operator keys begin with.
@@ -34,7 +37,7 @@ pub(crate) enum Presented<'a> {
 pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presented<'a> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (None, _) => session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session),
+        (None, _) => cookie(headers, cookie_name).map_or(Presented::Nothing, Presented::Session),
         (Some(one), None) => {
             one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer)
         }
@@ -50,7 +53,8 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && fits).then_some(token)
 }
 
-fn session<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
     let pairs = headers
         .get_all(header::COOKIE)
         .iter()

@@ -1,8 +1,9 @@
 //! Seeds: what a sandbox holds from the start, as YAML. Planting is idempotent: what is there already stays.
 
-use std::{borrow::Cow, collections::BTreeMap, fs};
+use std::{borrow::Cow, collections::BTreeMap, fs, sync::LazyLock};
 
 use fabric::crypto::sha256;
+use gateway::DemoPerson;
 use iam::{SeedTenant, SeedUser, TenantKind};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug};
 use serde::Deserialize;
@@ -147,6 +148,20 @@ impl Seed {
         let mut parts = vec![text.as_bytes(), crm_example::MANIFEST.as_bytes()];
         parts.extend(crm_example::MIGRATIONS.iter().map(|(_, sql)| sql.as_bytes()));
         Ok(sha256(&parts).iter().take(4).fold(String::new(), |t, b| format!("{t}{b:02x}")))
+    }
+
+    /// Who can sign in to the demo's own tenant, in the order of the seed. It ships with the program and is read once.
+    pub(crate) fn demo_people() -> &'static [DemoPerson] {
+        static PEOPLE: LazyLock<Vec<DemoPerson>> = LazyLock::new(|| {
+            let seed = Seed::named("demo").ok().flatten().unwrap_or_default();
+            let home: Option<TenantSlug> = "sandbox-corp".parse().ok();
+            let of_home = |user: User| {
+                let role = user.memberships.get(home.as_ref()?)?.clone();
+                Some(DemoPerson { email: user.email, name: user.name, role })
+            };
+            seed.users.into_iter().filter_map(of_home).collect()
+        });
+        &PEOPLE
     }
 
     /// The addresses of its users.

@@ -43,6 +43,7 @@ mod problems;
 mod real_address;
 mod request_id;
 mod route;
+mod session;
 
 use std::{
     convert::Infallible,
@@ -72,6 +73,7 @@ pub(crate) fn stack() -> impl Onward {
         .layer(Pass(host::Host))
         .layer(Pass(cors::Cors))
         .layer(Pass(local_bucket::LocalBucket))
+        .layer(Pass(session::Session))
         .layer(Pass(authenticate::Authenticate))
         .layer(Pass(permission::Permission))
         .layer(Pass(body::Body))
