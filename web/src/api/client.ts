@@ -1,6 +1,11 @@
 /** Calls to the kernel's API: typed by its own description, errors as problems, tokens renewed on the way. */
 import type { paths } from "./schema";
+import { Problem, type ProblemBody } from "./problem";
 import { renew, session } from "./session";
+import "./upcoming";
+
+export { Problem, type ProblemBody };
+
 
 type Method = "get" | "post" | "patch" | "delete";
 
@@ -45,38 +50,6 @@ export type Options<P extends keyof paths, M extends Method> = Common &
   PathParams<Operation<P, M>> &
   Query<Operation<P, M>> &
   BodyOf<Operation<P, M>>;
-
-/** What went wrong, as RFC 9457 tells it. */
-export interface ProblemBody {
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
-  traceId?: string;
-  errors?: { field: string; code: string; message: string; file?: string; line?: number }[];
-}
-
-export class Problem extends Error {
-  readonly status: number;
-  readonly slug: string;
-  readonly title: string;
-  readonly traceId: string | undefined;
-  readonly errors: NonNullable<ProblemBody["errors"]>;
-
-  constructor(body: ProblemBody) {
-    super(body.detail || body.title);
-    this.status = body.status;
-    this.slug = body.type.split("/").at(-1) ?? "";
-    this.title = body.title;
-    this.traceId = body.traceId;
-    this.errors = body.errors ?? [];
-  }
-
-  /** What is said about one field, by its JSON pointer. */
-  of(field: string): string | undefined {
-    return this.errors.find((error) => error.field === field)?.message;
-  }
-}
 
 /** The kernel did not answer at all. */
 export class Unreachable extends Error {}

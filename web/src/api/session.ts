@@ -6,6 +6,7 @@
  * both can be open at once: calls say in whose name they are made.
  */
 import type { components } from "./schema";
+import { Problem } from "./problem";
 import { store, useStore } from "./store";
 import { t } from "../text";
 
@@ -56,7 +57,6 @@ async function post(path: string, body: unknown): Promise<Response> {
 }
 
 async function refused(response: Response): Promise<Error> {
-  const { Problem } = await import("./client");
   return new Problem(await response.json());
 }
 
