@@ -14,7 +14,7 @@ use fabric::{
 };
 use files::{FilePool, FilePoolOptions};
 use flags::FlagFile;
-use gateway::{HostRules, Metrics};
+use gateway::{DemoSignIn, HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use integration_hub::Echo;
 use kernel::{
@@ -34,6 +34,7 @@ use crate::{
     opening::{CONTROL, check_key, open_control},
     operator::Operator,
     parts::Parts,
+    seed::Seed,
     templates::{Spares, Templates},
     waking::own_hosts,
 };
@@ -340,6 +341,16 @@ impl Estate {
                 "as told at the first start".to_owned()
             };
         Some(format!("admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password {told}"))
+    }
+
+    /// Whom the console offers to be with one click: the people of a demo whose password is the published one.
+    pub(crate) fn demo_people(&self, row: &SandboxRow) -> Option<DemoSignIn> {
+        let password = self.demo_password();
+        if row.template != "demo" || password.expose() != DEMO_PASSWORD {
+            return None;
+        }
+        let people = Seed::demo_people().to_vec();
+        Some(DemoSignIn { password: DEMO_PASSWORD.to_owned(), people })
     }
 
     /// Closes every cell, then the server.

@@ -28,6 +28,7 @@ pub struct Operator {
     key_hash: [u8; 32],
     key_path: PathBuf,
     cookie: String,
+    installation: String,
     control: Control,
     sessions: RwLock<HashMap<[u8; 32], Timestamp>>,
 }
@@ -46,10 +47,12 @@ impl Operator {
             .filter_map(|(hash, until)| Some((<[u8; 32]>::try_from(hash).ok()?, until)))
             .collect();
         let name = installation.key().derive(&["cookie"]);
+        let installation = format!("{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]);
         Ok(Self {
             key_hash: sha256(&[key.as_bytes()]),
             key_path,
-            cookie: format!("pk_operator_{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]),
+            cookie: format!("pk_operator_{installation}"),
+            installation,
             control,
             sessions: RwLock::new(sessions),
         })
@@ -87,6 +90,17 @@ impl Operator {
         self.sessions.write().unwrap_or_else(PoisonError::into_inner).insert(hash, until);
         Ok(Some(session))
     }
+
+    /// Ends a browser's session. Ending one that is over is no failure.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn sign_out(&self, cookie: &str) -> Result<()> {
+        let hash = sha256(&[cookie.as_bytes()]);
+        self.control.end_session(&hash).await?;
+        self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+        Ok(())
+    }
 }
 
 impl OperatorGate for Operator {
@@ -102,5 +116,9 @@ impl OperatorGate for Operator {
 
     fn cookie_name(&self) -> &str {
         &self.cookie
+    }
+
+    fn installation(&self) -> &str {
+        &self.installation
     }
 }

@@ -83,7 +83,7 @@ impl Estate {
             file_pool: self.file_pool.clone(),
             most_image_bytes: self.options.config.files.max_image_bytes,
             control: self.control.clone(),
-            settings: self.gateway_settings(name),
+            settings: self.gateway_settings(name, row),
             issuer: self.issuer(name),
             hosts: self.own_hosts(),
             hash_pool: self.hash_pool.clone(),
@@ -109,7 +109,7 @@ impl Estate {
         std::iter::once(crate::http::routes(self)).chain(extra).collect()
     }
 
-    fn gateway_settings(&self, name: &SandboxName) -> GatewaySettings {
+    fn gateway_settings(&self, name: &SandboxName, row: &SandboxRow) -> GatewaySettings {
         let config = &self.options.config;
         GatewaySettings {
             request_timeout: config.limits.request_timeout,
@@ -120,6 +120,7 @@ impl Estate {
                 per_second: config.limits.requests_per_second,
                 burst: config.limits.burst,
             }),
+            demo: self.demo_people(row),
             ..GatewaySettings::default()
         }
     }

@@ -8,8 +8,9 @@ use ports::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    backends::Backends, credentials::Credentials, flags::FlagUses, metrics::Metrics, operator::OperatorGate, rate::Buckets,
-    rate::RateLimit, standings::Standings, table::RouteTable, traffic::Traffic,
+    backends::Backends, console::DemoSignIn, credentials::Credentials, flags::FlagUses, metrics::Metrics,
+    operator::OperatorGate, rate::Buckets, rate::RateLimit, standings::Standings, table::RouteTable,
+    traffic::Traffic,
 };
 
 /// What can be set about a gateway.
@@ -29,6 +30,8 @@ pub struct GatewaySettings {
     pub rate: Option<RateLimit>,
     /// The version that the API's description tells.
     pub version: &'static str,
+    /// How the console signs in to a demo with one click; none where the passwords are not public.
+    pub demo: Option<DemoSignIn>,
 }
 
 impl Default for GatewaySettings {
@@ -41,6 +44,7 @@ impl Default for GatewaySettings {
             buffered_bytes: 256 * 1024 * 1024,
             rate: Some(RateLimit { per_second: 10_000, burst: 20_000 }),
             version: env!("CARGO_PKG_VERSION"),
+            demo: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 
 mod backends;
 mod boot;
+mod console;
 mod core;
 mod credentials;
 pub mod door;
@@ -35,6 +36,7 @@ mod visit;
 
 pub use self::core::GatewaySettings;
 pub use boot::BootError;
+pub use console::{DemoPerson, DemoSignIn};
 pub use flags::{FeatureFlags, FeatureFlagsDeps, FlagUses, TenantStore};
 pub use front::{Cells, Front, FrontService, FrontSettings, HostRules, HostVerdict};
 pub use gateway::{Gateway, GatewayDeps};

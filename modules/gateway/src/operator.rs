@@ -10,6 +10,9 @@ pub trait OperatorGate: Send + Sync + 'static {
 
     /// The name of the session cookie.
     fn cookie_name(&self) -> &str;
+
+    /// What tells this installation from others on the same host: names of cookies carry it.
+    fn installation(&self) -> &str;
 }
 
 /// What operator keys begin with.
@@ -39,7 +42,7 @@ pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presen
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
         (None, _) => api_key(headers).unwrap_or_else(|| {
-            session(headers, cookie_name).map_or(Presented::Nothing, Presented::Session)
+            cookie(headers, cookie_name).map_or(Presented::Nothing, Presented::Session)
         }),
         (Some(one), None) => {
             one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer)
@@ -66,7 +69,8 @@ fn token(text: &str) -> Option<&str> {
     fits.then_some(token)
 }
 
-fn session<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
+/// The value of a cookie.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Option<&'a str> {
     let pairs = headers
         .get_all(header::COOKIE)
         .iter()

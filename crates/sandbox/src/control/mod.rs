@@ -337,6 +337,17 @@ impl Control {
         Ok(opened == 1)
     }
 
+    /// Forgets a session.
+    pub async fn end_session(&self, session: &[u8]) -> Result<()> {
+        self.db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!("delete from control.operator_session where hash = $1"))
+            .bind(session.to_vec())
+            .run()
+            .await?;
+        Ok(())
+    }
+
     /// The sessions that are open, so that checking one needs no query.
     pub async fn sessions(&self) -> Result<Vec<(Vec<u8>, Timestamp)>> {
         self.db

@@ -1,7 +1,7 @@
 //! How a browser becomes the operator's.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use kernel::{Error, Slug};
 use ports::http::{Access, Created, Cx, Operation, Query, Result, Routes, State};
 use schemars::JsonSchema;
@@ -24,6 +24,13 @@ pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
             link,
         )
         .add(
+            Operation::post("/operator/sign-out", "signOperatorOut", Access::Operator)
+                .summary("End the operator's session of this browser")
+                .status(204)
+                .harmless(),
+            sign_out,
+        )
+        .add(
             Operation::protocol("/open", "openOperatorLink", Access::Public)
                 .summary("Use an operator link")
                 .query::<OpenIn>()
@@ -38,6 +45,23 @@ async fn link(State(held): State<Held>, Cx(cx): Cx) -> Result<Created<UrlOut>> {
     Ok(Created(UrlOut {
         url: format!("{}/open?token={token}", estate.options.public_url.trim_end_matches('/')),
     }))
+}
+
+async fn sign_out(State(held): State<Held>, headers: HeaderMap) -> Result<Response> {
+    use gateway::OperatorGate as _;
+    let estate = estate(&held)?;
+    let name = estate.operator().cookie_name();
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut values =
+        cookies.flat_map(|v| v.split(';')).filter_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='));
+    if let Some(session) = values.next() {
+        estate.operator().sign_out(session).await?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let cookie = format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    let cookie = HeaderValue::from_str(&cookie).map_err(Error::internal)?;
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
 }
 
 async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>) -> Result<Response> {
@@ -56,7 +80,7 @@ async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>)
         estate.operator().cookie_name()
     );
     let mut response = StatusCode::SEE_OTHER.into_response();
-    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/docs"));
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/"));
     let cookie = HeaderValue::from_str(&cookie).map_err(Error::internal)?;
     response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)

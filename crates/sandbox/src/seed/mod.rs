@@ -2,13 +2,14 @@
 
 mod money;
 
-use std::{borrow::Cow, collections::BTreeMap, fs};
+use std::{borrow::Cow, collections::BTreeMap, fs, sync::LazyLock};
 
 use ::money::Currency;
 use billing::SeedSubscription;
 use bytes::Bytes;
 use fabric::{blobs::Blobs, crypto::sha256};
 use files::{Bucket, FileId, SeedFile};
+use gateway::DemoPerson;
 use iam::{SeedTenant, SeedUser, TenantKind};
 use integration_hub::{ProviderType, SeedProvider};
 use kernel::{Actor, Caller, Ctx, Permissions, Secret, TenantId, TenantSlug, UserId};
@@ -272,6 +273,20 @@ impl Seed {
             laid.map_err(|source| SeedError::Refused { what: format!("file {}", file.name), source })?;
         }
         Ok(())
+    }
+
+    /// Who can sign in to the demo's own tenant, in the order of the seed. It ships with the program and is read once.
+    pub(crate) fn demo_people() -> &'static [DemoPerson] {
+        static PEOPLE: LazyLock<Vec<DemoPerson>> = LazyLock::new(|| {
+            let seed = Seed::named("demo").ok().flatten().unwrap_or_default();
+            let home: Option<TenantSlug> = "sandbox-corp".parse().ok();
+            let of_home = |user: User| {
+                let role = user.memberships.get(home.as_ref()?)?.clone();
+                Some(DemoPerson { email: user.email, name: user.name, role })
+            };
+            seed.users.into_iter().filter_map(of_home).collect()
+        });
+        &PEOPLE
     }
 
     /// The addresses of its users.

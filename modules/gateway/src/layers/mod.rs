@@ -47,6 +47,7 @@ mod real_address;
 mod request_id;
 mod route;
 mod rpc;
+mod session;
 
 use std::{
     convert::Infallible,
@@ -77,6 +78,7 @@ pub(crate) fn stack() -> impl Onward {
         .layer(Pass(host::Host))
         .layer(Pass(cors::Cors))
         .layer(Pass(local_bucket::LocalBucket))
+        .layer(Pass(session::Session))
         .layer(Pass(authenticate::Authenticate))
         .layer(Pass(permission::Permission))
         .layer(Pass(plan::Plan))

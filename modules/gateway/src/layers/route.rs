@@ -3,6 +3,7 @@ use kernel::{Error, Slug};
 
 use super::{Onward, Step};
 use crate::{
+    console,
     problem::refuse,
     table::Found,
     visit::{Arrival, Response},
@@ -26,8 +27,19 @@ impl Step for Route {
         // A preflight asks about the request that is to follow.
         let method = asked.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
         let method = method.as_ref().unwrap_or(request.method());
-        let found = visit.found.get_or_init(|| visit.core.table.find(method, request.uri().path()));
+        let mut deep_link = false;
+        let found = visit.found.get_or_init(|| match visit.core.table.find(method, request.uri().path()) {
+            Found::Nothing if console::is_page(request) => {
+                deep_link = true;
+                visit.core.table.find(method, console::PAGE)
+            }
+            found => found,
+        });
         match found {
+            Found::Operation(_) if deep_link => {
+                *arrival.request.uri_mut() = Uri::from_static(console::PAGE);
+                onward.go(arrival).await
+            }
             Found::Operation(_) => onward.go(arrival).await,
             Found::OtherMethods(allow) if is_question => options(allow),
             Found::OtherMethods(allow) => {
@@ -76,6 +88,22 @@ mod tests {
         });
         assert_eq!(response.await.status(), 200);
         assert!(first_name(&"/v10/things".parse().unwrap()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_browser_at_an_unknown_address_gets_the_console() {
+        let kernel = gateway().await;
+        let opened = http::Request::get("/wallets/7?tab=holds").header("accept", "text/html");
+        let response = through(Route, kernel.arrival(opened), |arrival| {
+            assert_eq!(arrival.request.uri(), "/");
+            assert_eq!(arrival.visit.entry().unwrap().operation.id, "getConsolePage");
+            Response::default()
+        });
+        assert_eq!(response.await.status(), 200);
+        let api = http::Request::get("/api/v1/nowhere").header("accept", "text/html");
+        let response =
+            through(Route, kernel.arrival(api), |_| unreachable!("the API has no such page")).await;
+        assert_eq!(response.status(), 404);
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use crate::visit::Response;
 
 /// Whether a client would rather read HTML than JSON: a browser that opens the address.
-pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
+pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     let accepts = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     let place = |kind: &str| {
         accepts.split(',').position(|one| one.split(';').next().is_some_and(|one| one.trim() == kind))
@@ -38,7 +38,7 @@ pub(super) fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// A page without scripts.
-pub(super) fn page(title: &str, style: &str, body: &str) -> Response {
+pub(crate) fn page(title: &str, style: &str, body: &str) -> Response {
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>{}</title><style>{style}</style></head>\

@@ -16,7 +16,9 @@ use ports::{
     link::LinkStats,
 };
 
-use crate::{core::Core, metrics::link_series, visit::Response};
+use crate::{console, core::Core, metrics::link_series, visit::Response};
+
+pub(crate) use html::{is_wanted as wants_html, page as plain_page};
 
 /// The operation that programs of this machine may call without a key.
 pub(crate) const METRICS_ID: &str = "getMetrics";
@@ -43,7 +45,7 @@ impl Desk {
         self.0.core.get_or_init(|| Arc::downgrade(core));
     }
 
-    fn core(&self) -> Result<Arc<Core>> {
+    pub(crate) fn core(&self) -> Result<Arc<Core>> {
         let core = self.0.core.get().and_then(Weak::upgrade);
         core.ok_or_else(|| Error::internal("a page was asked for without a gateway").into())
     }
@@ -51,7 +53,7 @@ impl Desk {
 
 /// The table of the pages.
 pub(crate) fn routes(desk: Desk) -> ServiceRoutes {
-    Routes::new("gateway", desk)
+    console::add(Routes::new("gateway", desk))
         .add(
             Operation::protocol("/openapi.json", "getOpenApi", Access::Public)
                 .summary("The description of this API (OpenAPI 3.1)")

@@ -162,6 +162,9 @@ impl OperatorGate for Gate {
     fn cookie_name(&self) -> &str {
         "pk_operator"
     }
+    fn installation(&self) -> &str {
+        "0a0b0c0d"
+    }
 }
 
 fn things() -> ServiceRoutes {
@@ -207,8 +210,17 @@ fn things() -> ServiceRoutes {
                 )
             },
         )
+        .add(Operation::post("/auth/login", "login", Access::Public).summary("Sign in"), async || {
+            One::new("tokens")
+        })
+        .add(Operation::post("/auth/refresh", "refreshTokens", Access::Public).summary("Go on"), async || {
+            One::new("tokens")
+        })
+        .add(Operation::post("/auth/logout", "logout", Access::Public).summary("Leave"), async || {
+            One::new("ended")
+        })
         .add(
-            Operation::get("/register", "register", Access::Platform("modules.register")).summary("P"),
+            Operation::get("/register", "registerThing", Access::Platform("modules.register")).summary("P"),
             async || NoContent,
         )
         .finish()

@@ -1,0 +1,2 @@
+export { Models } from "./models";
+export { Grid } from "./grid";

@@ -1,0 +1,2 @@
+/** All words of the console come from one message file. */
+export { en as t } from "./en";

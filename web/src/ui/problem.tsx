@@ -1,0 +1,38 @@
+import { Problem, Unreachable } from "../api/client";
+import { t } from "../text";
+import { Button } from "./button";
+import { Copy } from "./copy";
+
+/** A refusal as the kernel tells it: what happened, which field, and the trace to look up. */
+export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  const problem = error instanceof Problem ? error : null;
+  const title = problem?.title ?? (error instanceof Unreachable ? t.ui.unreachable : t.ui.failed);
+  const detail = problem?.message ?? (error instanceof Unreachable ? t.ui.unreachableHint : String((error as Error)?.message ?? error));
+  return (
+    <div className="problem" role="alert">
+      <strong>{title}</strong>
+      <span>{detail}</span>
+      {problem && problem.errors.length > 0 && (
+        <ul className="small">
+          {problem.errors.map((one) => (
+            <li key={one.field + one.message}>
+              <code>{one.field}</code> {one.message}
+            </li>
+          ))}
+        </ul>
+      )}
+      {problem?.traceId && (
+        <span className="tiny muted">
+          {t.ui.trace} <Copy text={problem.traceId} />
+        </span>
+      )}
+      {retry && (
+        <div>
+          <Button size="small" onClick={retry}>
+            {t.ui.again}
+          </Button>
+        </div>
+      )}
+    </div>
+  );
+}
