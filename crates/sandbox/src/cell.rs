@@ -22,7 +22,9 @@ use fabric::{
     sql,
 };
 use flags::{FlagFile, Flags};
-use gateway::{FeatureFlags, FeatureFlagsDeps, FlagUses, Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate};
+use gateway::{
+    FeatureFlags, FeatureFlagsDeps, FlagUses, Gateway, GatewayDeps, GatewaySettings, Metrics, OperatorGate,
+};
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use kernel::{
     Actor, Caller, Clock, ClockSetting, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp,

@@ -8,8 +8,8 @@ use ports::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    backends::Backends, credentials::Credentials, flags::FlagUses, metrics::Metrics, operator::OperatorGate, rate::Buckets,
-    rate::RateLimit, table::RouteTable, traffic::Traffic,
+    backends::Backends, credentials::Credentials, flags::FlagUses, metrics::Metrics, operator::OperatorGate,
+    rate::Buckets, rate::RateLimit, table::RouteTable, traffic::Traffic,
 };
 
 /// What can be set about a gateway.
