@@ -15,20 +15,35 @@ async fn real_clients_get_the_same_over_the_wire_and_in_process() {
     let (acme, body) = kernel.api().register("Acme").await;
     let tenant = body["tenant"]["id"].as_str().unwrap();
     for (flag, definition) in [
-        ("shares", json!({ "variations": { "on": true, "off": false }, "defaultRule": { "percentage": { "on": 40, "off": 60 } } })),
-        ("own-tenant", json!({
-            "variations": { "ours": "ours", "theirs": "theirs" },
-            "targeting": [{ "query": format!("tenantId eq \"{tenant}\""), "variation": "ours" }],
-            "defaultRule": { "variation": "theirs" },
-        })),
-        ("shape", json!({
-            "variations": { "a": { "size": 1, "deep": { "list": ["x"] } }, "b": { "size": 2 } },
-            "targeting": [{ "query": "email sw \"p1\"", "variation": "b" }],
-            "defaultRule": { "variation": "a" },
-        })),
-        ("number", json!({ "variations": { "few": 3, "many": 30 }, "targeting": [
-            { "query": "{\"in\": [\"7\", {\"var\": \"email\"}]}", "variation": "many" }], "defaultRule": { "variation": "few" } })),
-        ("off", json!({ "variations": { "on": true, "off": false }, "defaultRule": { "variation": "off" }, "disable": true })),
+        (
+            "shares",
+            json!({ "variations": { "on": true, "off": false }, "defaultRule": { "percentage": { "on": 40, "off": 60 } } }),
+        ),
+        (
+            "own-tenant",
+            json!({
+                "variations": { "ours": "ours", "theirs": "theirs" },
+                "targeting": [{ "query": format!("tenantId eq \"{tenant}\""), "variation": "ours" }],
+                "defaultRule": { "variation": "theirs" },
+            }),
+        ),
+        (
+            "shape",
+            json!({
+                "variations": { "a": { "size": 1, "deep": { "list": ["x"] } }, "b": { "size": 2 } },
+                "targeting": [{ "query": "email sw \"p1\"", "variation": "b" }],
+                "defaultRule": { "variation": "a" },
+            }),
+        ),
+        (
+            "number",
+            json!({ "variations": { "few": 3, "many": 30 }, "targeting": [
+            { "query": "{\"in\": [\"7\", {\"var\": \"email\"}]}", "variation": "many" }], "defaultRule": { "variation": "few" } }),
+        ),
+        (
+            "off",
+            json!({ "variations": { "on": true, "off": false }, "defaultRule": { "variation": "off" }, "disable": true }),
+        ),
     ] {
         define(&acme, flag, definition).await.expect(201);
     }
@@ -53,16 +68,28 @@ async fn real_clients_get_the_same_over_the_wire_and_in_process() {
             let own = ofrep(&acme, flag, about.clone()).await.expect(200).body;
             for client in ["ofrep", "remote", "inprocess"] {
                 let got = &told[client][&person][flag];
-                assert_eq!((&got[0], &got[1]), (&own["value"], &own["variant"]), "{client} {person} {flag}: {got}");
+                assert_eq!(
+                    (&got[0], &got[1]),
+                    (&own["value"], &own["variant"]),
+                    "{client} {person} {flag}: {got}"
+                );
                 assert_eq!(got[3], Value::Null, "{client} {person} {flag}");
             }
         }
         for client in ["ofrep", "remote", "inprocess"] {
             let got = &told[client][&person];
             assert_eq!(got["own-tenant"][0], "ours", "{client}: a client does not say which tenant it is of");
-            assert_eq!((&got["off"][0], &got["off"][2]), (&json!(true), &json!("DISABLED")), "{client}: its own default");
+            assert_eq!(
+                (&got["off"][0], &got["off"][2]),
+                (&json!(true), &json!("DISABLED")),
+                "{client}: its own default"
+            );
             assert_eq!(got["nowhere"][0], true, "{client}");
-            assert!(got["nowhere"][3].as_str().unwrap().contains("FLAG_NOT_FOUND"), "{client}: {}", got["nowhere"]);
+            assert!(
+                got["nowhere"][3].as_str().unwrap().contains("FLAG_NOT_FOUND"),
+                "{client}: {}",
+                got["nowhere"]
+            );
         }
     }
     let on = (0..PEOPLE).filter(|n| told["ofrep"][&format!("person-{n}")]["shares"][0] == true).count();

@@ -43,10 +43,14 @@ async fn a_changed_file_holds_without_a_restart_and_a_broken_one_is_told_in_heal
     fs::write(&path, FLAG.replace("WHICH", "neither")).unwrap();
     until("the broken file", async || health().await["state"] == "degraded").await;
     let reason = health().await["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("greeting: /defaultRule/variation: there is no variation \"neither\""), "{reason}");
+    assert!(
+        reason.contains("greeting: /defaultRule/variation: there is no variation \"neither\""),
+        "{reason}"
+    );
     assert_eq!(greeting(&acme).await, "ho", "the last good flags hold");
 
     fs::write(&path, FLAG.replace("WHICH", "hi")).unwrap();
-    until("the mended file", async || health().await["state"] == "good" && greeting(&acme).await == "hi").await;
+    until("the mended file", async || health().await["state"] == "good" && greeting(&acme).await == "hi")
+        .await;
     kernel.close().await;
 }

@@ -12,7 +12,8 @@ async fn a_tenants_own_flag_goes_before_the_installations_and_stays_its_own() {
     let ada = json!({ "targetingKey": "ada" });
     assert_eq!(ofrep(&acme, SHIPPED, ada.clone()).await.expect(200).body["variant"], "none");
 
-    let definition = json!({ "variations": { "mine": { "text": "Acme's own" } }, "defaultRule": { "variation": "mine" } });
+    let definition =
+        json!({ "variations": { "mine": { "text": "Acme's own" } }, "defaultRule": { "variation": "mine" } });
     let made = define(&acme, SHIPPED, definition.clone()).await.expect(201);
     assert_eq!((&made.body["overrides"], &made.body["version"]), (&json!(true), &json!(1)));
     assert_eq!(ofrep(&acme, SHIPPED, ada.clone()).await.expect(200).body["value"]["text"], "Acme's own");
@@ -49,9 +50,12 @@ async fn a_tenants_own_flag_goes_before_the_installations_and_stays_its_own() {
     let give_up = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while changes.len() < 3 {
         assert!(std::time::Instant::now() < give_up, "{changes:?}");
-        let pulled = acme.post(&format!("/api/v1/events/subscriptions/{ears}/pull"), json!({})).await.expect(200);
+        let pulled =
+            acme.post(&format!("/api/v1/events/subscriptions/{ears}/pull"), json!({})).await.expect(200);
         let ids: Vec<_> = pulled.data().iter().map(|event| event["event"]["id"].clone()).collect();
-        changes.extend(pulled.data().iter().map(|event| event["event"]["data"]["change"].as_str().unwrap().to_owned()));
+        changes.extend(
+            pulled.data().iter().map(|event| event["event"]["data"]["change"].as_str().unwrap().to_owned()),
+        );
         if !ids.is_empty() {
             let ack = json!({ "eventIds": ids });
             acme.post(&format!("/api/v1/events/subscriptions/{ears}/ack"), ack).await.expect(200);
@@ -68,12 +72,18 @@ async fn what_can_not_be_evaluated_is_refused_with_the_place() {
     let on = json!({ "on": true, "off": false });
     for (definition, field) in [
         (json!({ "variations": {}, "defaultRule": { "variation": "on" } }), "/definition/variations"),
-        (json!({ "variations": on, "defaultRule": { "variation": "gone" } }), "/definition/defaultRule/variation"),
+        (
+            json!({ "variations": on, "defaultRule": { "variation": "gone" } }),
+            "/definition/defaultRule/variation",
+        ),
         (
             json!({ "variations": on, "targeting": [{ "query": "age => 3", "variation": "on" }], "defaultRule": { "variation": "on" } }),
             "/definition/targeting/0/query",
         ),
-        (json!({ "variations": on, "defaultRule": { "percentage": { "on": 0 } } }), "/definition/defaultRule/percentage"),
+        (
+            json!({ "variations": on, "defaultRule": { "percentage": { "on": 0 } } }),
+            "/definition/defaultRule/percentage",
+        ),
         (json!({ "variations": on, "defaultRule": { "variation": "on" }, "needs": [] }), "/definition/needs"),
         (
             json!({ "variations": on, "defaultRule": { "variation": "on" }, "experimentation": { "start": "soon" } }),

@@ -48,7 +48,8 @@ async fn ofrep_speaks_its_own_form() {
 async fn the_relays_addresses_answer_under_both_names_of_the_base() {
     let kernel = Kernel::empty().await;
     let (acme, body) = kernel.api().register("Acme").await;
-    let who = json!({ "evaluationContext": { "key": "ada", "custom": { "plan": "business" } }, "defaultValue": 7 });
+    let who =
+        json!({ "evaluationContext": { "key": "ada", "custom": { "plan": "business" } }, "defaultValue": 7 });
     for base in ["/v1", "/api/v1"] {
         let limit = acme.post(&format!("{base}/feature/upload-limit-mb/eval"), who.clone()).await.expect(200);
         assert_eq!((&limit.body["value"], &limit.body["reason"]), (&json!(250), &json!("TARGETING_MATCH")));
@@ -57,7 +58,10 @@ async fn the_relays_addresses_answer_under_both_names_of_the_base() {
         assert_eq!((&gone.body["value"], &gone.body["failed"]), (&json!(7), &json!(true)));
         assert_eq!(gone.body["errorCode"], "FLAG_NOT_FOUND");
         let all = acme.post(&format!("{base}/allflags"), who.clone()).await.expect(200);
-        assert_eq!((&all.body["valid"], &all.body["flags"][SHIPPED]["variationType"]), (&json!(true), &json!("none")));
+        assert_eq!(
+            (&all.body["valid"], &all.body["flags"][SHIPPED]["variationType"]),
+            (&json!(true), &json!("none"))
+        );
     }
     acme.post("/v1/allflags", json!({})).await.expect_problem(400, "validation-error");
 

@@ -45,8 +45,11 @@ pub(crate) fn faults(flag: &Definition) -> Vec<Fault> {
     found.whole(flag, "");
     for (number, step) in flag.scheduled_rollout.iter().enumerate() {
         let at = format!("/scheduledRollout/{number}");
-        found.ensure(step.date.is_some(), &format!("{at}/date"), || "is needed: when the step is made".to_owned());
-        let shares = step.targeting.iter().chain(&step.default_rule).filter_map(|rule| rule.percentage.as_ref());
+        found.ensure(step.date.is_some(), &format!("{at}/date"), || {
+            "is needed: when the step is made".to_owned()
+        });
+        let shares =
+            step.targeting.iter().chain(&step.default_rule).filter_map(|rule| rule.percentage.as_ref());
         let finite = shares.flat_map(|shares| shares.values()).all(|share| share.is_finite());
         found.ensure(finite, &at, || "its percentages must be numbers".to_owned());
     }
@@ -82,7 +85,9 @@ impl Found {
         let mut names = BTreeSet::new();
         for (number, rule) in flag.targeting.iter().enumerate() {
             let at = format!("{at}/targeting/{number}");
-            self.ensure(rule.query.is_some(), &format!("{at}/query"), || "is needed: whom the rule is for".to_owned());
+            self.ensure(rule.query.is_some(), &format!("{at}/query"), || {
+                "is needed: whom the rule is for".to_owned()
+            });
             self.rule(rule, &at, &flag.variations);
             let name = rule.name.as_deref().unwrap_or_default();
             if !name.is_empty() && !names.insert(name) {
@@ -92,7 +97,9 @@ impl Found {
         if let Some(window) = &flag.experimentation
             && let (Some(start), Some(end)) = (window.start, window.end)
         {
-            self.ensure(start < end, &format!("{at}/experimentation/end"), || "is not behind the start".to_owned());
+            self.ensure(start < end, &format!("{at}/experimentation/end"), || {
+                "is not behind the start".to_owned()
+            });
         }
     }
 
@@ -102,7 +109,9 @@ impl Found {
         let mut kinds = variations.iter().map(|(name, value)| (name, kind(value)));
         let Some((first, expected)) = kinds.next() else { return };
         let others: Vec<_> = kinds.filter(|(_, kind)| *kind != expected).collect();
-        self.ensure(expected != "null", &member(&at, first), || "is null; a variation has a value".to_owned());
+        self.ensure(expected != "null", &member(&at, first), || {
+            "is null; a variation has a value".to_owned()
+        });
         for (name, kind) in others {
             self.add(member(&at, name), format!("is {kind}, and {first} is {expected}: all are of one kind"));
         }
@@ -128,7 +137,10 @@ impl Found {
             }
             (None, Some(name)) => self.exists(variations, name, &format!("{at}/variation")),
             (None, None) => {
-                self.add(at.to_owned(), "says nothing: give it a variation, a percentage or a progressiveRollout");
+                self.add(
+                    at.to_owned(),
+                    "says nothing: give it a variation, a percentage or a progressiveRollout",
+                );
             }
         }
     }

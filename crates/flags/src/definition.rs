@@ -137,6 +137,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 impl RuleDefinition {
     /// Whether it asks in which bucket the key is.
     pub(crate) fn needs_key(&self) -> bool {
-        self.progressive_rollout.is_some() || self.percentage.as_ref().is_some_and(|shares| !shares.is_empty())
+        self.progressive_rollout.is_some()
+            || self.percentage.as_ref().is_some_and(|shares| !shares.is_empty())
     }
 }

@@ -60,7 +60,7 @@ impl<'f> Evaluation<'f> {
     /// The answer for a flag that does not exist.
     pub fn not_found(name: &str) -> Self {
         let details = format!("flag for key '{name}' does not exist");
-        Self { flag: None, ..Self::failed(None, ErrorCode::FlagNotFound, details) }
+        Self::failed(None, ErrorCode::FlagNotFound, details)
     }
 
     fn failed(flag: Option<&'f Definition>, code: ErrorCode, details: String) -> Self {
@@ -73,11 +73,6 @@ impl<'f> Evaluation<'f> {
             rule_name: None,
             flag,
         }
-    }
-
-    /// Whether there is no value.
-    pub fn failed_at_all(&self) -> bool {
-        self.error.is_some()
     }
 
     /// Whether its use is to be counted.
@@ -189,7 +184,9 @@ impl Flag {
         let found = steps.fold(first, |at, step| at?.as_object()?.get(step));
         match found {
             None => Err(format!("impossible to find bucketingKey in context: nested key not found: {name}")),
-            Some(Value::String(key)) if key.is_empty() && needed => Err("Error: Empty bucketing key".to_owned()),
+            Some(Value::String(key)) if key.is_empty() && needed => {
+                Err("Error: Empty bucketing key".to_owned())
+            }
             Some(Value::String(key)) => Ok(key),
             Some(_) => Err("invalid bucketing key".to_owned()),
         }

@@ -42,7 +42,8 @@ impl Flag {
         let stepped = steps.flat_map(|step| step.targeting.iter().chain(&step.default_rule));
         let rules = definition.targeting.iter().chain(&definition.default_rule).chain(stepped);
         let needs_key = rules.into_iter().any(RuleDefinition::needs_key);
-        let stages = schedule::stages(&definition).into_iter().map(|(from, stage)| Ok((from, Stage::of(stage)?)));
+        let stages =
+            schedule::stages(&definition).into_iter().map(|(from, stage)| Ok((from, Stage::of(stage)?)));
         let stages = stages.collect::<Result<Vec<_>, String>>();
         let stages = stages.map_err(|message| vec![Fault { pointer: String::new(), message }])?;
         Ok(Self { needs_key, stages, definition })

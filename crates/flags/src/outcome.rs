@@ -141,8 +141,14 @@ mod tests {
     fn a_ramp_needs_both_ends() {
         let ramp = |text: &str| Ramp::of(&serde_json::from_str(text).unwrap());
         let initial = r#""initial":{"variation":"a","date":"2026-01-01T00:00:00Z"}"#;
-        assert!(ramp(&format!(r#"{{{initial},"end":{{"variation":"b","date":"2026-02-01T00:00:00Z"}}}}"#)).is_some());
-        assert!(ramp(&format!(r#"{{{initial},"end":{{"variation":"b","date":"2026-01-01T00:00:00Z"}}}}"#)).is_none());
+        assert!(
+            ramp(&format!(r#"{{{initial},"end":{{"variation":"b","date":"2026-02-01T00:00:00Z"}}}}"#))
+                .is_some()
+        );
+        assert!(
+            ramp(&format!(r#"{{{initial},"end":{{"variation":"b","date":"2026-01-01T00:00:00Z"}}}}"#))
+                .is_none()
+        );
         assert!(ramp(&format!("{{{initial}}}")).is_none());
     }
 }

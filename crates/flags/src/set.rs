@@ -65,7 +65,9 @@ impl FlagSet {
 
     /// Whether the same flags are in both.
     pub fn is_same(&self, other: &Self) -> bool {
-        let definitions = |set: &Self| set.0.iter().map(|(key, flag)| (key.clone(), flag.definition().clone())).collect::<Vec<_>>();
+        let definitions = |set: &Self| {
+            set.0.iter().map(|(key, flag)| (key.clone(), flag.definition().clone())).collect::<Vec<_>>()
+        };
         self.len() == other.len() && definitions(self) == definitions(other)
     }
 

@@ -1,5 +1,7 @@
 //! A cell: one sandbox's services, wired to each other, with their tasks.
 
+mod following;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -334,61 +336,6 @@ impl Cell {
         let (name, clock) = (self.name.clone(), self.clock.clone());
         let caller = Caller { tenant: None, actor: Actor::System(service), permissions: Arc::default() };
         move || Ctx::build(name.clone(), clock.clone()).caller(caller.clone())
-    }
-
-    /// The gateway remembers verified credentials for a few seconds; a changed right is told as an event, and then it
-    /// forgets them at once.
-    fn follow_rights(&self) -> Result<()> {
-        let ear = self.log.listen(Patterns::new(["auth.*", "module.*"])?);
-        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
-        self.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = ear.heard() => gateway.forget_credentials(),
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// The flags of tenants are remembered; a changed one is told as an event, and then they are forgotten at once.
-    fn follow_flags(&self) -> Result<()> {
-        let ear = self.log.listen(Patterns::new(["flags.*"])?);
-        let (tenants, stop) = (Arc::clone(self.services.flags.tenants()), self.stop.clone());
-        self.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = ear.heard() => tenants.forget(),
-                }
-            }
-        });
-        Ok(())
-    }
-
-    /// The gateway remembers for minutes how tenants stand; what changes there is told as an event, and then it learns
-    /// anew.
-    fn follow_standings(&self, billing: BillingLink) -> Result<()> {
-        let ear = self.log.listen(Patterns::new(["billing.subscription.*", "billing.plan.*", "billing.limit.*"])?);
-        let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
-        let fresh_cx = self.fresh_cx("gateway");
-        self.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = ear.heard() => {}
-                }
-                match billing.terminated(&fresh_cx().finish()).await {
-                    Ok(closed) => gateway.learn_standings(closed),
-                    Err(error) => {
-                        tracing::warn!(?error, "how tenants stand can't be read; what is remembered is forgotten");
-                        gateway.forget_standings();
-                    }
-                }
-            }
-        });
-        Ok(())
     }
 
     /// A context in which `service` works on its own behalf.

@@ -3,8 +3,19 @@ use std::sync::Arc;
 use kernel::{Error, FieldCode, Result, matches_pattern};
 
 /// The words that begin the types of the kernel's own events; each has a topic.
-pub const KERNEL_TOPICS: [&str; 11] =
-    ["auth", "money", "module", "data", "files", "flags", "notify", "audit", "billing", "integration", "domain"];
+pub const KERNEL_TOPICS: [&str; 11] = [
+    "auth",
+    "money",
+    "module",
+    "data",
+    "files",
+    "flags",
+    "notify",
+    "audit",
+    "billing",
+    "integration",
+    "domain",
+];
 
 /// Which events somebody wants: types, beginnings that end in `.*`, or `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,9 +18,41 @@ pub(crate) struct Logic(Node);
 
 /// Operators.
 const OPERATORS: [&str; 35] = [
-    "and", "or", "filter", "map", "reduce", "all", "none", "some", "in", "missing", "missing_some", "var", "set",
-    "cat", "substr", "merge", "if", "?:", "max", "min", "+", "-", "*", "/", "%", "abs", "!", "!!", "===", "!==", "<",
-    "<=", ">", ">=", "==",
+    "and",
+    "or",
+    "filter",
+    "map",
+    "reduce",
+    "all",
+    "none",
+    "some",
+    "in",
+    "missing",
+    "missing_some",
+    "var",
+    "set",
+    "cat",
+    "substr",
+    "merge",
+    "if",
+    "?:",
+    "max",
+    "min",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "abs",
+    "!",
+    "!!",
+    "===",
+    "!==",
+    "<",
+    "<=",
+    ">",
+    ">=",
+    "==",
 ];
 
 impl Logic {
@@ -29,7 +61,8 @@ impl Logic {
     /// # Errors
     /// What is wrong.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let rule: serde_json::Value = serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
+        let rule: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| format!("no JSON: {error}"))?;
         let rule = Node::from(&rule);
         known(&rule)?;
         Ok(Self(rule))
@@ -103,7 +136,10 @@ mod tests {
         let long = json!({"!":[{"map":[{"var":"many"}, {"map":[[1,2,3,4,5,6,7,8,9,0], {"cat":["a", {"cat":["b", {"cat":[
             {"cat":["x"]}, {"cat":["y"]}, {"cat":["z"]}, {"cat":["x"]}, {"cat":["y"]}, {"cat":["z"]},
             {"cat":["x"]}, {"cat":["y"]}, {"cat":["z"]}, {"cat":["x"]}, {"cat":["y"]}, {"cat":["z"]}]}]}]}]}]}]});
-        assert!(!applies(&json!({"or":[long.clone(), true]}), &context), "60,000 operations: it applies to nobody");
+        assert!(
+            !applies(&json!({"or":[long.clone(), true]}), &context),
+            "60,000 operations: it applies to nobody"
+        );
         assert!(applies(&json!({"or":[long, true]}), &Context::new("u").with("many", vec![1])));
     }
 
@@ -111,7 +147,9 @@ mod tests {
     fn a_value_of_the_wrong_type_applies_to_nobody() {
         for rule in [json!({"in":[1,"abc"]}), json!({"+":[true]}), json!({"and":true}), json!({"/":[1,0]})] {
             assert!(!applies(&rule, &Context::new("u")), "{rule}");
-            assert!(!applies(&json!({"if":[rule,true,true]}), &Context::new("u")) || rule == json!({"/":[1,0]}));
+            assert!(
+                !applies(&json!({"if":[rule,true,true]}), &Context::new("u")) || rule == json!({"/":[1,0]})
+            );
         }
     }
 }

@@ -177,8 +177,8 @@ fn word(rest: &str) -> (Token<'_>, usize) {
         "false" => Token::Bool(false),
         "null" => Token::Null,
         "pr" => Token::Present,
-        "in" | "IN" | "eq" | "EQ" | "ne" | "NE" | "gt" | "GT" | "lt" | "LT" | "ge" | "GE" | "le" | "LE" | "co"
-        | "CO" | "sw" | "SW" | "ew" | "EW" => Token::Operator(word),
+        "in" | "IN" | "eq" | "EQ" | "ne" | "NE" | "gt" | "GT" | "lt" | "LT" | "ge" | "GE" | "le" | "LE"
+        | "co" | "CO" | "sw" | "SW" | "ew" | "EW" => Token::Operator(word),
         _ => Token::Name(word),
     };
     (token, length)

@@ -30,7 +30,8 @@ pub(super) fn parse(text: &str) -> Result<Chain, String> {
     match parser.peek() {
         None => Ok(chain),
         Some(Token::Name(word)) if matches!(word.to_ascii_lowercase().as_str(), "and" | "or") => {
-            Err(parser.wrong("write and and or in lower case: the original passes over what follows this one"))
+            Err(parser
+                .wrong("write and and or in lower case: the original passes over what follows this one"))
         }
         Some(_) => Err(parser.wrong("the query should end here, or go on with one space and `and` or `or`")),
     }
@@ -71,7 +72,9 @@ impl<'t> Parser<'t> {
 
     fn space(&mut self, between: &str) -> Result<(), String> {
         if self.peek() != Some(&Token::Space) {
-            return Err(self.wrong(&format!("a space is needed {between}; lines of a query are joined without one")));
+            return Err(
+                self.wrong(&format!("a space is needed {between}; lines of a query are joined without one"))
+            );
         }
         self.next += 1;
         if self.peek() == Some(&Token::Space) {
@@ -229,7 +232,9 @@ impl<'t> Parser<'t> {
                 (Literal::Longs(longs), Some(Token::Int(text))) => longs.push(self.long(text, "")?),
                 _ => {
                     self.next -= 1;
-                    return Err(self.wrong("all entries of a list are of one kind, with a comma between them"));
+                    return Err(
+                        self.wrong("all entries of a list are of one kind, with a comma between them")
+                    );
                 }
             }
             match self.take() {

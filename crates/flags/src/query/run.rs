@@ -145,7 +145,9 @@ impl<'c> Walk<'c> {
                 };
                 ordered(operator, Some(left.cmp(right)))
             }
-            Literal::Double(right) => number(left).is_some_and(|left| ordered(operator, left.partial_cmp(right))),
+            Literal::Double(right) => {
+                number(left).is_some_and(|left| ordered(operator, left.partial_cmp(right)))
+            }
             Literal::Longs(list) => match left {
                 Operand::Int(left) => operator == In && list.contains(&left),
                 _ => false,

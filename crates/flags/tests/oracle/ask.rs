@@ -37,7 +37,8 @@ pub fn compared(name: &str, questions: &[Questions]) {
     let (mut wrong, mut count, mut broke_down) = (Vec::new(), 0, 0);
     let mut lines = said.lines();
     for (group, context) in asked {
-        let line: Vec<Value> = serde_json::from_str(lines.next().expect("an answer to each question")).unwrap();
+        let line: Vec<Value> =
+            serde_json::from_str(lines.next().expect("an answer to each question")).unwrap();
         for ((key, flag), said) in group.flags.iter().zip(line) {
             let (own, written) = (own(key, flag, context), &group.written[key]);
             count += 1;
@@ -76,9 +77,7 @@ fn own(key: &str, flag: &Flag, context: &Map<String, Value>) -> Value {
 fn alike(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| alike(a, b)))
         }
@@ -126,7 +125,11 @@ fn ask(lines: &[u8], into: &Path) {
     BufWriter::new(engine.stdin.take().unwrap()).write_all(lines).unwrap();
     let ended = engine.wait().unwrap();
     let log = into.with_extension("log");
-    assert!(ended.success(), "the original can't be asked: {}", tail(&fs::read_to_string(&log).unwrap_or_default()));
+    assert!(
+        ended.success(),
+        "the original can't be asked: {}",
+        tail(&fs::read_to_string(&log).unwrap_or_default())
+    );
     fs::remove_file(log).unwrap();
 }
 
@@ -138,7 +141,8 @@ fn tail(text: &str) -> String {
 fn forget_others(folder: &Path, name: &str, kept: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let of_name = path.file_name().and_then(|f| f.to_str()).is_some_and(|f| f.starts_with(&format!("{name}-")));
+        let of_name =
+            path.file_name().and_then(|f| f.to_str()).is_some_and(|f| f.starts_with(&format!("{name}-")));
         if of_name && path != kept && path.extension().is_some_and(|e| e == "jsonl") {
             let _ = fs::remove_file(path);
         }

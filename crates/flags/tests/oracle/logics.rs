@@ -23,8 +23,14 @@ pub fn questions(count: usize) -> Vec<Questions> {
             let definition = serde_json::from_value(written.clone()).unwrap();
             let flag = Flag::new(definition).unwrap_or_else(|faults| panic!("{rule}: {faults:?}"));
             let mut context = queries::context(&mut dice);
-            context.insert("list".to_owned(), dice.pick(&[json!([1, 5, 41]), json!([]), json!([2.5, "a", null])]).clone());
-            context.insert("texts".to_owned(), dice.pick(&[json!(["a", "Abc"]), json!(["", "b c"]), json!("abc")]).clone());
+            context.insert(
+                "list".to_owned(),
+                dice.pick(&[json!([1, 5, 41]), json!([]), json!([2.5, "a", null])]).clone(),
+            );
+            context.insert(
+                "texts".to_owned(),
+                dice.pick(&[json!(["a", "Abc"]), json!(["", "b c"]), json!("abc")]).clone(),
+            );
             Questions::one("f", &written, flag, context)
         })
         .collect()
@@ -89,8 +95,22 @@ fn value(dice: &mut Dice, depth: usize) -> Value {
 
 fn literal(dice: &mut Dice) -> Value {
     let literals = [
-        json!(0), json!(1), json!(5), json!(-3), json!(2.5), json!(41), json!(""), json!("a"), json!("abc"), json!("5"),
-        json!(" 5"), json!("1e1"), json!("x5"), json!(true), json!(false), json!(null),
+        json!(0),
+        json!(1),
+        json!(5),
+        json!(-3),
+        json!(2.5),
+        json!(41),
+        json!(""),
+        json!("a"),
+        json!("abc"),
+        json!("5"),
+        json!(" 5"),
+        json!("1e1"),
+        json!("x5"),
+        json!(true),
+        json!(false),
+        json!(null),
     ];
     dice.pick(&literals).clone()
 }
@@ -105,7 +125,9 @@ fn number(dice: &mut Dice, depth: usize) -> Value {
     match dice.roll(5) {
         0 => json!({ "%": [part(dice), 3] }),
         1 => json!({ "-": [part(dice)] }),
-        2 => json!({ "reduce": [list(dice, inner), { "+": [{ "var": "current" }, { "var": "accumulator" }] }, 1] }),
+        2 => {
+            json!({ "reduce": [list(dice, inner), { "+": [{ "var": "current" }, { "var": "accumulator" }] }, 1] })
+        }
         3 => {
             let sign = *dice.pick(&["max", "min"]);
             json!({ sign: [part(dice), part(dice), part(dice)] })

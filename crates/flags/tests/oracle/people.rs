@@ -15,10 +15,23 @@ pub fn person(number: usize) -> Map<String, Value> {
     };
     let mut about = Map::new();
     about.insert("targetingKey".to_owned(), key.into());
-    add(&mut about, &mut dice, "country", &[json!("DE"), json!("de"), json!("US"), json!("FR"), json!("CH"), json!(7)]);
-    add(&mut about, &mut dice, "city", &[json!("Berlin"), json!("Zürich"), json!("Paris"), json!("bern"), json!("")]);
+    add(
+        &mut about,
+        &mut dice,
+        "country",
+        &[json!("DE"), json!("de"), json!("US"), json!("FR"), json!("CH"), json!(7)],
+    );
+    add(
+        &mut about,
+        &mut dice,
+        "city",
+        &[json!("Berlin"), json!("Zürich"), json!("Paris"), json!("bern"), json!("")],
+    );
     add(&mut about, &mut dice, "group", &[json!("g1"), json!("g2"), json!("g3"), json!("G1")]);
-    about.insert("email".to_owned(), format!("User-{number}@{}", ["example.com", "Example.COM", "corp.test"][dice.roll(3)]).into());
+    about.insert(
+        "email".to_owned(),
+        format!("User-{number}@{}", ["example.com", "Example.COM", "corp.test"][dice.roll(3)]).into(),
+    );
     about.insert("age".to_owned(), (dice.roll(95)).into());
     about.insert("score".to_owned(), json!(dice.roll(60) as f64 / 4.0 - 3.0));
     add(&mut about, &mut dice, "size", &[json!(1), json!(3), json!(2.5)]);
@@ -30,7 +43,18 @@ pub fn person(number: usize) -> Map<String, Value> {
     add(&mut about, &mut dice, "tags", &[json!(["beta", "x"]), json!(["x"]), json!([]), json!(["beta"])]);
     let points: Vec<usize> = (0..dice.roll(5)).map(|_| dice.roll(60)).collect();
     about.insert("points".to_owned(), json!(points));
-    let version = ["1.0.0", "1.1.9", "1.2.0", "1.10.0", "2.0.0-alpha", "2.0.0-alpha.1", "2.0.0", "2.1.0", "2.1.0+build", "x"];
+    let version = [
+        "1.0.0",
+        "1.1.9",
+        "1.2.0",
+        "1.10.0",
+        "2.0.0-alpha",
+        "2.0.0-alpha.1",
+        "2.0.0",
+        "2.1.0",
+        "2.1.0+build",
+        "x",
+    ];
     about.insert("app".to_owned(), json!({ "version": version[dice.roll(version.len())] }));
     about.insert(
         "company".to_owned(),

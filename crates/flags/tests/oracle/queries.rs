@@ -5,15 +5,47 @@ use serde_json::{Map, Value, json};
 
 use crate::{ask::Questions, dice::Dice};
 
-const NAMES: [&str; 12] = ["n", "d", "s", "b", "v", "o", "o.n", "o.s", "o.in-ner.x", "gone", "gone.x", "o.gone.deep"];
+const NAMES: [&str; 12] =
+    ["n", "d", "s", "b", "v", "o", "o.n", "o.s", "o.in-ner.x", "gone", "gone.x", "o.gone.deep"];
 const SIGNS: [&str; 24] = [
-    "eq", "ne", "gt", "lt", "ge", "le", "EQ", "NE", "GT", "LT", "GE", "LE", "==", "!=", ">", "<", ">=", "<=", "co", "sw",
-    "ew", "in", "CO", "IN",
+    "eq", "ne", "gt", "lt", "ge", "le", "EQ", "NE", "GT", "LT", "GE", "LE", "==", "!=", ">", "<", ">=", "<=",
+    "co", "sw", "ew", "in", "CO", "IN",
 ];
 const VALUES: [&str; 34] = [
-    "0", "1", "5", "-3", "41", "2.5", "5.0", "-0.25", "1.5e1", "100", "\"\"", "\"a\"", "\"A\"", "\"abc\"", "\"ÄB\"",
-    "\"b c\"", "\"q\\\"q\"", "true", "false", "null", "1.2.3", "1.10.0", "2.0.0-rc.1", "0.0.1+x", "[1,5]", "[41, 100]",
-    "[0]", "[2.5,5.0]", "[-3.0]", "[\"a\",\"ABC\"]", "[\"abc\"]", "[\"\",\"b c\"]", "\"1.2.3\"", "\"true\"",
+    "0",
+    "1",
+    "5",
+    "-3",
+    "41",
+    "2.5",
+    "5.0",
+    "-0.25",
+    "1.5e1",
+    "100",
+    "\"\"",
+    "\"a\"",
+    "\"A\"",
+    "\"abc\"",
+    "\"ÄB\"",
+    "\"b c\"",
+    "\"q\\\"q\"",
+    "true",
+    "false",
+    "null",
+    "1.2.3",
+    "1.10.0",
+    "2.0.0-rc.1",
+    "0.0.1+x",
+    "[1,5]",
+    "[41, 100]",
+    "[0]",
+    "[2.5,5.0]",
+    "[-3.0]",
+    "[\"a\",\"ABC\"]",
+    "[\"abc\"]",
+    "[\"\",\"b c\"]",
+    "\"1.2.3\"",
+    "\"true\"",
 ];
 
 pub fn questions(count: usize) -> Vec<Questions> {
@@ -61,9 +93,38 @@ fn term(dice: &mut Dice, depth: usize) -> String {
 }
 
 pub fn context(dice: &mut Dice) -> Map<String, Value> {
-    let numbers = [json!(0), json!(1), json!(5), json!(-3), json!(41), json!(2.5), json!(5.0), json!(-0.25), json!(15), json!(100.0)];
-    let texts = [json!(""), json!("a"), json!("Abc"), json!("ABC"), json!("äb"), json!("B c"), json!("q\"q"), json!("1.2.3"), json!("true")];
-    let versions = [json!("1.2.3"), json!("1.2.3-a"), json!("1.10.0"), json!("2.0.0-rc.1"), json!("0.0.1"), json!("1.2"), json!("01.2.3")];
+    let numbers = [
+        json!(0),
+        json!(1),
+        json!(5),
+        json!(-3),
+        json!(41),
+        json!(2.5),
+        json!(5.0),
+        json!(-0.25),
+        json!(15),
+        json!(100.0),
+    ];
+    let texts = [
+        json!(""),
+        json!("a"),
+        json!("Abc"),
+        json!("ABC"),
+        json!("äb"),
+        json!("B c"),
+        json!("q\"q"),
+        json!("1.2.3"),
+        json!("true"),
+    ];
+    let versions = [
+        json!("1.2.3"),
+        json!("1.2.3-a"),
+        json!("1.10.0"),
+        json!("2.0.0-rc.1"),
+        json!("0.0.1"),
+        json!("1.2"),
+        json!("01.2.3"),
+    ];
     let mut context = Map::new();
     context.insert("targetingKey".to_owned(), "u".into());
     let mut put = |dice: &mut Dice, name: &str, from: &[Value]| {

@@ -37,7 +37,10 @@ fn flag(dice: &mut Dice) -> Value {
         flag.insert("bucketingKey".to_owned(), (*dice.pick(&["tenant", "company.id", "city", ""])).into());
     }
     if dice.happens(15) {
-        flag.insert("experimentation".to_owned(), json!({ "start": date(dice, 1, 6), "end": date(dice, 7, 12) }));
+        flag.insert(
+            "experimentation".to_owned(),
+            json!({ "start": date(dice, 1, 6), "end": date(dice, 7, 12) }),
+        );
     }
     if dice.happens(10) {
         flag.insert("disable".to_owned(), dice.happens(50).into());
@@ -50,12 +53,24 @@ fn flag(dice: &mut Dice) -> Value {
 }
 
 fn date(dice: &mut Dice, from: usize, to: usize) -> String {
-    format!("2026-{:02}-{:02}T{:02}:00:00Z", from + dice.roll(to - from + 1), 1 + dice.roll(28), dice.roll(24))
+    format!(
+        "2026-{:02}-{:02}T{:02}:00:00Z",
+        from + dice.roll(to - from + 1),
+        1 + dice.roll(28),
+        dice.roll(24)
+    )
 }
 
 fn rule(dice: &mut Dice, name: &str) -> Value {
     let mut rule = outcome(dice);
-    let queries = ["country eq \"DE\"", "age gt 40", "admin eq true", "group in [\"g1\",\"g2\"]", "{\"var\":\"admin\"}", "email pr"];
+    let queries = [
+        "country eq \"DE\"",
+        "age gt 40",
+        "admin eq true",
+        "group in [\"g1\",\"g2\"]",
+        "{\"var\":\"admin\"}",
+        "email pr",
+    ];
     rule.insert("query".to_owned(), (*dice.pick(&queries)).into());
     if dice.happens(80) {
         rule.insert("name".to_owned(), name.into());
@@ -89,7 +104,8 @@ fn shares(dice: &mut Dice) -> Value {
     let mut shares = Map::new();
     for name in VARIATIONS {
         if dice.happens(60) {
-            shares.insert(name.to_owned(), json!(dice.pick(&[0.0, 0.25, 1.0, 12.5, 25.0, 33.75, 50.0, 100.0])));
+            shares
+                .insert(name.to_owned(), json!(dice.pick(&[0.0, 0.25, 1.0, 12.5, 25.0, 33.75, 50.0, 100.0])));
         }
     }
     shares.insert("b".to_owned(), json!(dice.pick(&[0.25, 10.0, 50.0, 100.0])));

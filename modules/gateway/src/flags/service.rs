@@ -48,7 +48,8 @@ impl FeatureFlags {
         let tenant = cx.tenant().ok();
         let limit = page_size(query.limit)?;
         let list = format!("{LIST} {}", query.key.as_deref().unwrap_or_default());
-        let after = query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
+        let after =
+            query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, &list, cursor)).transpose()?;
         let rows = store::list(&self.db.tenant(cx)?, query.key.as_deref(), after, limit).await?;
         let page = Page::cut(rows, limit, |last| self.cursor.write(tenant, &list, &last.key));
         Ok(page.map(|row| self.shown(row)))
@@ -168,7 +169,8 @@ fn checked(definition: Definition) -> Result<Value> {
         let fields = faults.into_iter().take(50).map(|fault| {
             FieldError::new(format!("/definition{}", fault.pointer), FieldCode::NotAllowed, fault.message)
         });
-        Error::new(Slug::ValidationError, "The flag can't be evaluated as it is.").with_fields(fields.collect())
+        Error::new(Slug::ValidationError, "The flag can't be evaluated as it is.")
+            .with_fields(fields.collect())
     })?;
     let definition = serde_json::to_value(flag.definition()).map_err(Error::internal)?;
     if definition.to_string().len() > MOST_DEFINITION {
@@ -190,7 +192,8 @@ fn expect_version(seen: Option<i32>, version: i32) -> Result<()> {
 
 fn key_taken(error: Error) -> Error {
     if violated(&error) == Some("flag_by_key") {
-        let field = FieldError::new("/key", FieldCode::NotAllowed, "is the key of another flag of the tenant");
+        let field =
+            FieldError::new("/key", FieldCode::NotAllowed, "is the key of another flag of the tenant");
         return Error::new(Slug::AlreadyExists, "The tenant has a flag of this key; change that one.")
             .with_fields(vec![field])
             .because(error);

@@ -49,7 +49,8 @@ impl TenantFlags for TenantStore {
         }
         let changes = self.changes.load(Ordering::Acquire);
         let rows = store::all(&self.db, cx).await?;
-        let flags = rows.into_iter().filter_map(|(key, definition)| Some((key.clone(), ready(&key, definition.0)?)));
+        let flags =
+            rows.into_iter().filter_map(|(key, definition)| Some((key.clone(), ready(&key, definition.0)?)));
         let flags: Arc<FlagSet> = Arc::new(flags.collect());
         if self.changes.load(Ordering::Acquire) == changes {
             self.remembered.insert(tenant, Arc::clone(&flags));
@@ -62,7 +63,10 @@ impl TenantFlags for TenantStore {
 fn ready(key: &str, definition: serde_json::Value) -> Option<Arc<Flag>> {
     let definition: Result<Definition, _> = serde_json::from_value(definition);
     let made = definition.map_err(|error| error.to_string()).and_then(|definition| {
-        Flag::new(definition).map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        Flag::new(definition)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     });
-    made.map(Arc::new).inspect_err(|problem| tracing::warn!(key, problem, "a tenant's own flag is passed over")).ok()
+    made.map(Arc::new)
+        .inspect_err(|problem| tracing::warn!(key, problem, "a tenant's own flag is passed over"))
+        .ok()
 }

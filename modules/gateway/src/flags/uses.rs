@@ -51,9 +51,18 @@ impl FlagUses {
         for (Use { flag, variation, source }, count) in
             self.0.lock().unwrap_or_else(PoisonError::into_inner).iter()
         {
-            let labels =
-                [("sandbox", sandbox), ("flag", flag.as_str()), ("variation", variation.as_str()), ("source", source)];
-            out.counter("feature_flag_evaluations_total", "Feature flags given to somebody.", &labels, *count as f64);
+            let labels = [
+                ("sandbox", sandbox),
+                ("flag", flag.as_str()),
+                ("variation", variation.as_str()),
+                ("source", source),
+            ];
+            out.counter(
+                "feature_flag_evaluations_total",
+                "Feature flags given to somebody.",
+                &labels,
+                *count as f64,
+            );
         }
     }
 }

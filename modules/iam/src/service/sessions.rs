@@ -129,7 +129,8 @@ impl Iam {
         };
         let row = standing::read(&self.db, cx, tenant, user, None).await?.ok_or_else(Error::unauthorized)?;
         let roles = row.role_names();
-        let about = Context::new(user.to_string()).with("email", row.email.as_str()).with("roles", roles.clone());
+        let about =
+            Context::new(user.to_string()).with("email", row.email.as_str()).with("roles", roles.clone());
         Ok(MeOut {
             kind,
             features: self.features(cx, about).await?,

@@ -29,7 +29,8 @@ fn tagged(answer: &impl Serialize, headers: &HeaderMap) -> kernel::Result<Respon
     let tag = etag(&text);
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let known = known.flat_map(|value| value.split(',')).map(|value| value.trim().trim_start_matches("W/"));
-    let mut response = match known.into_iter().any(|value| value == "*" || value.as_bytes() == tag.as_bytes()) {
+    let mut response = match known.into_iter().any(|value| value == "*" || value.as_bytes() == tag.as_bytes())
+    {
         true => {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;

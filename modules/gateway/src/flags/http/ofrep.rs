@@ -72,13 +72,19 @@ struct BulkOut<'f> {
 pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
     routes
         .add(
-            Operation::protocol_post("/ofrep/v1/evaluate/flags/{key}", "ofrepEvaluateFlag", Access::Authenticated)
-                .summary("What a flag is for somebody (OFREP)")
-                .description("For OpenFeature's OFREP providers. Failures have the protocol's form, with `errorCode`.")
-                .body::<EvaluateIn>()
-                .answer::<EvaluateOut>(200)
-                .example(EXAMPLE)
-                .harmless(),
+            Operation::protocol_post(
+                "/ofrep/v1/evaluate/flags/{key}",
+                "ofrepEvaluateFlag",
+                Access::Authenticated,
+            )
+            .summary("What a flag is for somebody (OFREP)")
+            .description(
+                "For OpenFeature's OFREP providers. Failures have the protocol's form, with `errorCode`.",
+            )
+            .body::<EvaluateIn>()
+            .answer::<EvaluateOut>(200)
+            .example(EXAMPLE)
+            .harmless(),
             evaluate,
         )
         .add(
@@ -132,18 +138,19 @@ async fn evaluate_all(
     let effective = flags.effective(&cx).await?;
     let context = effective.context(context);
     let wanted = context.wanted();
-    let evaluated = effective.iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key)).map(|(key, _)| {
-        let evaluation = effective.evaluate(key, &context);
-        flags.uses.evaluated(&effective, key, &evaluation);
-        match &evaluation.error {
-            Some((code, details)) => Entry::Failure(FailureOut {
-                key: Some(key),
-                error_code: word(*code),
-                error_details: details.clone(),
-            }),
-            None => Entry::Value(value(key, &evaluation)),
-        }
-    });
+    let evaluated =
+        effective.iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key)).map(|(key, _)| {
+            let evaluation = effective.evaluate(key, &context);
+            flags.uses.evaluated(&effective, key, &evaluation);
+            match &evaluation.error {
+                Some((code, details)) => Entry::Failure(FailureOut {
+                    key: Some(key),
+                    error_code: word(*code),
+                    error_details: details.clone(),
+                }),
+                None => Entry::Value(value(key, &evaluation)),
+            }
+        });
     Ok(tagged(&BulkOut { flags: evaluated.collect() }, &headers)?)
 }
 
@@ -160,7 +167,8 @@ async fn configuration(headers: HeaderMap) -> Result<Response> {
 
 /// The context of a request; members that the protocol may get one day are passed over.
 fn read(body: &[u8]) -> std::result::Result<Map<String, Value>, String> {
-    let body: EvaluateIn = serde_json::from_slice(body).map_err(|error| format!("The body can't be read: {error}."))?;
+    let body: EvaluateIn =
+        serde_json::from_slice(body).map_err(|error| format!("The body can't be read: {error}."))?;
     Ok(body.context)
 }
 

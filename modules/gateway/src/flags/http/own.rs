@@ -13,8 +13,7 @@ use uuid::Uuid;
 use super::Held;
 
 const CREATE: &str = r#"{"key":"new-checkout","definition":{"variations":{"on":true,"off":false},"targeting":[{"name":"testers","query":"email ew \"@example.com\"","variation":"on"}],"defaultRule":{"percentage":{"on":20,"off":80}},"metadata":{"description":"Who sees the new checkout"}}}"#;
-const PATCH: &str =
-    r#"{"definition":{"variations":{"on":true,"off":false},"defaultRule":{"percentage":{"on":50,"off":50}}}}"#;
+const PATCH: &str = r#"{"definition":{"variations":{"on":true,"off":false},"defaultRule":{"percentage":{"on":50,"off":50}}}}"#;
 
 /// A flag of the tenant's own.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -116,7 +115,11 @@ pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
         )
 }
 
-async fn list(State(flags): State<Held>, Cx(cx): Cx, Query(query): Query<FlagsQuery>) -> Result<Page<FlagOut>> {
+async fn list(
+    State(flags): State<Held>,
+    Cx(cx): Cx,
+    Query(query): Query<FlagsQuery>,
+) -> Result<Page<FlagOut>> {
     Ok(flags.own_flags(&cx, &query).await?)
 }
 

@@ -18,8 +18,10 @@ const EVALUATE: &str =
 const ALL: &str = r#"{"evaluationContext":{"key":"user-17","custom":{"email":"ada@example.com"}}}"#;
 const COLLECT: &str = r#"{"meta":{},"events":[{"kind":"feature","contextKind":"user","userKey":"user-17","creationDate":1767225600,"key":"console-new-navigation","variation":"enabled","value":true,"default":false}]}"#;
 
-/// Most events of one request.
+/// Most events of one request: twice what providers gather before they send.
 const MOST_EVENTS: usize = 20_000;
+/// Most bytes of them.
+const EVENTS_LIMIT: usize = 8_000_000;
 
 /// Whom flags are evaluated for. Providers send more than is needed here; it is passed over.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -158,6 +160,13 @@ struct CollectedOut {
 }
 
 pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
+    let collector = Operation::post("/data/collector", "collectFlagUses", Access::Authenticated)
+        .summary("Tell what was evaluated in process (GO Feature Flag)")
+        .description("Counted by flag and variation in `/metrics`; the rest of an event is not kept.")
+        .body::<CollectIn>()
+        .answer::<CollectedOut>(200)
+        .example(COLLECT)
+        .harmless();
     routes
         .add(
             Operation::post("/feature/{key}/eval", "evaluateFlag", Access::Authenticated)
@@ -190,16 +199,7 @@ pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
                 .harmless(),
             configuration,
         )
-        .add(
-            Operation::post("/data/collector", "collectFlagUses", Access::Authenticated)
-                .summary("Tell what was evaluated in process (GO Feature Flag)")
-                .description("Counted by flag and variation in `/metrics`; the rest of an event is not kept.")
-                .body::<CollectIn>()
-                .answer::<CollectedOut>(200)
-                .example(COLLECT)
-                .harmless(),
-            collect,
-        )
+        .add(Operation { body_limit: EVENTS_LIMIT, ..collector }, collect)
 }
 
 async fn evaluate(
@@ -235,22 +235,23 @@ async fn evaluate_all(
     let effective = flags.effective(&cx).await?;
     let context = somebody(&effective, body.evaluation_context.or(body.user))?;
     let wanted = context.wanted();
-    let all = effective.iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key)).map(|(key, _)| {
-        let evaluation = effective.evaluate(key, &context);
-        flags.uses.evaluated(&effective, key, &evaluation);
-        let (error_code, error_details) = error(&evaluation);
-        let state = StateOut {
-            value: evaluation.value.cloned().unwrap_or_default(),
-            timestamp: cx.now().unix_seconds(),
-            variation_type: evaluation.variation.to_owned(),
-            track_events: evaluation.is_tracked(),
-            error_code,
-            error_details,
-            reason: evaluation.reason,
-            metadata: evaluation.metadata(),
-        };
-        (key.to_owned(), state)
-    });
+    let all =
+        effective.iter().filter(|(key, _)| wanted.is_empty() || wanted.contains(key)).map(|(key, _)| {
+            let evaluation = effective.evaluate(key, &context);
+            flags.uses.evaluated(&effective, key, &evaluation);
+            let (error_code, error_details) = error(&evaluation);
+            let state = StateOut {
+                value: evaluation.value.cloned().unwrap_or_default(),
+                timestamp: cx.now().unix_seconds(),
+                variation_type: evaluation.variation.to_owned(),
+                track_events: evaluation.is_tracked(),
+                error_code,
+                error_details,
+                reason: evaluation.reason,
+                metadata: evaluation.metadata(),
+            };
+            (key.to_owned(), state)
+        });
     Ok(One::new(AllOut { flags: all.collect(), valid: true }))
 }
 
