@@ -6,7 +6,6 @@ pub mod cache;
 pub mod crypto;
 pub mod dialler;
 pub mod dns;
-mod enum_words;
 pub mod jobs;
 pub mod log;
 pub mod postgres;

@@ -37,7 +37,8 @@ impl Estate {
                 return Err(ClusterError::NoOwner.into());
             }
             let logins = Logins::new(&name, self.sandbox_key(&row));
-            let cell = self.cell_on(&name.database(), &name, &row, logins).await?;
+            let blobs = self.blobs_of(&row)?;
+            let cell = self.cell_on(&name.database(), &name, &row, logins, blobs).await?;
             let planted = seed.plant(&cell).await;
             cell.close().await;
             planted?;

@@ -71,6 +71,7 @@ pub(crate) fn code(slug: Slug) -> Code {
             Code::PermissionDenied
         }
         Slug::NotFound | Slug::Gone => Code::NotFound,
+        Slug::RangeNotSatisfiable => Code::OutOfRange,
         Slug::MethodNotAllowed => Code::Unimplemented,
         Slug::AlreadyExists => Code::AlreadyExists,
         Slug::Conflict
