@@ -1,5 +1,5 @@
-//! kill -9 of the process and of Postgres, under load: nothing acknowledged is lost, the audit trail verifies, and no
-//! Postgres stays behind. `KILLS` says how often each (2 unless set; `make soak` takes 20).
+//! kill -9 of the process and of Postgres, under load: nothing acknowledged is lost, the audit trail and the
+//! ledger verify, and no Postgres stays behind. `KILLS` says how often each (2 unless set; `make soak` takes 20).
 
 #![allow(
     clippy::unwrap_used,
@@ -60,21 +60,69 @@ async fn write(api: Api, round: String, stop: Arc<AtomicBool>, kept: Arc<Mutex<V
     }
 }
 
+/// The demo Owner's wallet in dollars and another one.
+async fn wallets(api: &Api) -> (String, String) {
+    let list = api.get("/api/v1/wallets?currency=USD").await.expect(200);
+    let id = |number: usize| list.data()[number]["id"].as_str().unwrap().to_owned();
+    (id(0), id(1))
+}
+
+/// Transfers until it is told to stop, each with its key until it is acknowledged, and keeps the transactions.
+async fn pay(api: Api, stop: Arc<AtomicBool>, paid: Arc<Mutex<Vec<String>>>) {
+    let (from, to) = wallets(&api).await;
+    let mut key = uuid::Uuid::now_v7();
+    while !stop.load(Ordering::Relaxed) {
+        let body = json!({ "from": from, "to": to, "amount": 1 });
+        let request =
+            api.raw(reqwest::Method::POST, "/api/v1/transfers").header("idempotency-key", key.to_string());
+        match request.json(&body).send().await {
+            Ok(answer) if answer.status().as_u16() == 201 => {
+                // The answer itself may be cut off by the kill: then the same key is asked again.
+                let Ok(made) = answer.json::<serde_json::Value>().await else { continue };
+                paid.lock().unwrap().push(made["id"].as_str().unwrap().to_owned());
+                key = uuid::Uuid::now_v7();
+            }
+            Ok(answer) => {
+                let status = answer.status();
+                assert!(status.is_server_error() || status.as_u16() == 409, "{status}");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
+/// What was acknowledged.
+#[derive(Default)]
+struct Kept {
+    contacts: Vec<String>,
+    transactions: Vec<String>,
+}
+
+impl Kept {
+    fn add(&mut self, more: Self) {
+        self.contacts.extend(more.contacts);
+        self.transactions.extend(more.transactions);
+    }
+}
+
 struct Load {
     stop: Arc<AtomicBool>,
     kept: Arc<Mutex<Vec<String>>>,
+    paid: Arc<Mutex<Vec<String>>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Load {
     fn on(api: &Api, round: &str) -> Self {
         let (stop, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let tasks = (0..8)
+        let paid = Arc::new(Mutex::new(Vec::new()));
+        let mut tasks: Vec<_> = (0..8)
             .map(|n| {
                 tokio::spawn(write(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept)))
             })
             .collect();
-        Self { stop, kept, tasks }
+        tasks.extend((0..2).map(|_| tokio::spawn(pay(api.clone(), Arc::clone(&stop), Arc::clone(&paid)))));
+        Self { stop, kept, paid, tasks }
     }
 
     fn written(&self) -> usize {
@@ -90,17 +138,18 @@ impl Load {
         }
     }
 
-    async fn end(self) -> Vec<String> {
+    async fn end(self) -> Kept {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();
         }
-        Arc::try_unwrap(self.kept).unwrap().into_inner().unwrap()
+        let of = |list: Arc<Mutex<Vec<String>>>| Arc::try_unwrap(list).unwrap().into_inner().unwrap();
+        Kept { contacts: of(self.kept), transactions: of(self.paid) }
     }
 }
 
-async fn expect_all(api: &Api, kept: &[String]) {
-    for emails in kept.chunks(100) {
+async fn expect_all(api: &Api, kept: &Kept) {
+    for emails in kept.contacts.chunks(100) {
         let list = emails.join(",");
         let found = api
             .get(&format!("/api/v1/data/crm/contacts?email=in.({list})&limit=1&count=true"))
@@ -111,13 +160,18 @@ async fn expect_all(api: &Api, kept: &[String]) {
     }
     let trail = api.get("/api/v1/audit/verify").await.expect(200);
     assert_eq!(trail.body["valid"], true, "{}", trail.text);
+    for id in &kept.transactions {
+        api.get(&format!("/api/v1/transactions/{id}")).await.expect(200);
+    }
+    let ledger = api.get("/api/v1/ledger/verify").await.expect(200);
+    assert_eq!(ledger.body["valid"], true, "{}", ledger.text);
 }
 
 async fn survives_its_own_death(durability: &str) {
     let folder = data_folder();
     let data = folder.path().join("data");
     let mut kernel = start(&data, durability);
-    let mut kept = Vec::new();
+    let mut kept = Kept::default();
     for round in 0..kills() {
         let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
         let load = Load::on(&api, &format!("k{round}"));
@@ -125,7 +179,7 @@ async fn survives_its_own_death(durability: &str) {
         let postgres = postgres_pid(&data);
         kernel.kill();
         let died = Instant::now();
-        kept.extend(load.end().await);
+        kept.add(load.end().await);
         while is_running(postgres) {
             assert!(died.elapsed() < Duration::from_secs(5), "Postgres outlived the kernel");
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -134,7 +188,11 @@ async fn survives_its_own_death(durability: &str) {
         let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
         expect_all(&api, &kept).await;
     }
-    println!("{durability}: {} kills, {} acknowledged writes, none lost", kills(), kept.len());
+    let (contacts, transactions) = (kept.contacts.len(), kept.transactions.len());
+    println!(
+        "{durability}: {} kills, {contacts} writes and {transactions} transfers acknowledged, none lost",
+        kills()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{AmountIn, HoldChange};
+use crate::model::{AmountIn, HoldChange, TransferOrder};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds * 1_000_000).unwrap()
@@ -56,8 +56,6 @@ fn has(book: &Book, wallet: WalletId) -> (i64, i64) {
 fn transfer(from: WalletId, to: WalletId, minor_units: i64) -> TransferOrder {
     TransferOrder { from, to, amount: amount(minor_units), note: Note::default() }
 }
-
-use crate::model::TransferOrder;
 
 #[test]
 fn a_hold_confirmed_in_part_returns_the_rest() {

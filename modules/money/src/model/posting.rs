@@ -1,12 +1,10 @@
-use kernel::{Timestamp, TransactionId, WalletId};
+use kernel::{Error, Result, Timestamp, TransactionId, WalletId};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Currency, HoldState, Kind, WalletBalance, operation::words};
-use kernel::{Error, Result};
-use serde::Deserialize;
 
 words! {
     /// Where the money of an entry lies.

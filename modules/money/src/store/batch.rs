@@ -20,7 +20,7 @@ pub struct LockedWallet {
     pub frozen: i64,
     pub open_holds: i16,
     pub is_frozen: bool,
-    /// What one operation of this tenant may move; none: the default.
+    /// What one operation of this tenant may move; none: the plan says nothing.
     pub most: Option<i64>,
 }
 
@@ -28,7 +28,7 @@ pub struct LockedWallet {
 pub async fn lock(tx: &mut Tx, ids: &[WalletId]) -> Result<Vec<LockedWallet>> {
     tx.query(sql!(
         "select w.id, w.currency, w.available, w.frozen, w.open_holds, w.state = 'frozen' as is_frozen,
-                (select a.most from kernel.allowance a
+                (select coalesce(a.most, 9007199254740991) from kernel.allowance a
                  where kernel.owns($1, a.tenant_id) and a.name = 'moneyPerOperation') as most
          from money.wallet w
          where kernel.owns($1, w.tenant_id) and w.id = any ($2)
