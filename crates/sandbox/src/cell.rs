@@ -153,11 +153,8 @@ impl Cell {
         });
         let audit =
             Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
-        let billing = Billing::create(BillingDeps {
-            db: db.clone(),
-            iam: iam_link.clone(),
-            cursor: cursor.clone(),
-        });
+        let billing =
+            Billing::create(BillingDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
         let event_bus = EventBus::create(EventBusDeps {
             db: db.clone(),
             log: Arc::clone(&log),
@@ -283,7 +280,10 @@ impl Cell {
                 match billing.terminated(&fresh_cx().finish()).await {
                     Ok(closed) => gateway.learn_standings(closed),
                     Err(error) => {
-                        tracing::warn!(?error, "how tenants stand can't be read; what is remembered is forgotten");
+                        tracing::warn!(
+                            ?error,
+                            "how tenants stand can't be read; what is remembered is forgotten"
+                        );
                         gateway.forget_standings();
                     }
                 }

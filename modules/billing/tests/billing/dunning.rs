@@ -94,10 +94,8 @@ async fn thirty_eight_days_in_one_step_go_through_every_state_in_order() {
 
     // Closed, but for signing in and billing itself.
     acme.sign_in().await;
-    until("the gateway hears of it", async || {
-        acme.owner.get("/api/v1/users").await.status.as_u16() == 402
-    })
-    .await;
+    until("the gateway hears of it", async || acme.owner.get("/api/v1/users").await.status.as_u16() == 402)
+        .await;
     acme.owner.get("/api/v1/users").await.expect_problem(402, "subscription-terminated");
     acme.owner.post("/api/v1/roles", role("Late")).await.expect_problem(402, "subscription-terminated");
     assert_eq!(acme.subscription().await["state"], "terminated");

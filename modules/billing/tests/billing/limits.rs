@@ -68,13 +68,26 @@ async fn records_are_counted_exactly_whatever_comes_at_the_same_time() {
 
     let at_once = (0..12).map(|number| add_contact(&corp, number));
     let answers = futures::future::join_all(at_once).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 201).count(), 5, "{:?}", statuses(&answers));
-    assert_eq!(answers.iter().filter(|answer| answer.status.as_u16() == 402).count(), 7, "{:?}", statuses(&answers));
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status.as_u16() == 201).count(),
+        5,
+        "{:?}",
+        statuses(&answers)
+    );
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status.as_u16() == 402).count(),
+        7,
+        "{:?}",
+        statuses(&answers)
+    );
     let refused = add_contact(&corp, 50).await.expect_problem(402, "plan-limit-exceeded");
     let told = format!("The plan allows {} records; {} are in use.", used + 5, used + 5);
     assert_eq!(refused.body["detail"], told);
     let both = json!([contact(51), contact(52)]);
-    corp.owner.post("/api/v1/data/crm/contacts", both.clone()).await.expect_problem(402, "plan-limit-exceeded");
+    corp.owner
+        .post("/api/v1/data/crm/contacts", both.clone())
+        .await
+        .expect_problem(402, "plan-limit-exceeded");
 
     // A deleted record makes room, for one and not for two.
     let made = answers.iter().find(|answer| answer.status.as_u16() == 201).unwrap().id();
@@ -104,7 +117,8 @@ async fn records_are_counted_exactly_whatever_comes_at_the_same_time() {
     let last: Value = serde_json::from_str(report.lines().last().unwrap()).unwrap();
     assert_eq!((&last["stopped"], &last["imported"]), (&json!("plan-limit-exceeded"), &json!(3)), "{report}");
     let mut sql = kernel.owner_sql("default").await;
-    let truth: i64 = sqlx::query_scalar("select kernel.live_records($1)").bind(corp.id).fetch_one(&mut sql).await.unwrap();
+    let truth: i64 =
+        sqlx::query_scalar("select kernel.live_records($1)").bind(corp.id).fetch_one(&mut sql).await.unwrap();
     assert_eq!((truth, used + 8), (corp.in_use("records").await.0, truth));
     kernel.close().await;
 }
@@ -131,7 +145,8 @@ async fn events_are_counted_from_the_log_and_use_is_set_right_at_night() {
     // Something counted wrongly, and a night.
     let mut sql = kernel.owner_sql("default").await;
     let (users, _) = corp.in_use("users").await;
-    run(&mut sql, "update kernel.allowance set used = 999 where name = 'users' and tenant_id = $1", corp.id).await;
+    run(&mut sql, "update kernel.allowance set used = 999 where name = 'users' and tenant_id = $1", corp.id)
+        .await;
     advance(&kernel, 25).await;
     corp.sign_in_with(DEMO_PASSWORD).await;
     until("the count is set right", async || corp.in_use("users").await.0 == users).await;
@@ -139,7 +154,10 @@ async fn events_are_counted_from_the_log_and_use_is_set_right_at_night() {
     corp.owner.post("/api/v1/events/publish", event).await.expect(202);
     let usage = corp.owner.get("/api/v1/billing/usage").await.expect(200);
     let days = usage.body["days"].as_array().unwrap();
-    assert!(days.iter().any(|day| day["amounts"]["events"].as_i64().is_some_and(|events| events >= 3)), "{usage:?}");
+    assert!(
+        days.iter().any(|day| day["amounts"]["events"].as_i64().is_some_and(|events| events >= 3)),
+        "{usage:?}"
+    );
     until("the night's use is noted", async || {
         let usage = corp.owner.get("/api/v1/billing/usage").await.expect(200);
         let days = usage.body["days"].as_array().unwrap().clone();

@@ -21,7 +21,9 @@ async fn plans_are_made_by_the_platform_and_chosen_by_tenants() {
     let platform = kernel.api().sign_in("admin@sandbox.localhost", DEMO_PASSWORD).await;
     let tenants = json!({ "tenantId": "00000000-0000-7000-0000-000000000000" });
     let platform = platform.with(
-        platform.post("/api/v1/auth/switch-tenant", tenants).await.expect(200).body["accessToken"].as_str().unwrap(),
+        platform.post("/api/v1/auth/switch-tenant", tenants).await.expect(200).body["accessToken"]
+            .as_str()
+            .unwrap(),
     );
     let made = platform.post("/api/v1/billing/plans", body.clone()).await.expect(201);
     platform.post("/api/v1/billing/plans", body).await.expect_problem(409, "already-exists");
@@ -33,7 +35,8 @@ async fn plans_are_made_by_the_platform_and_chosen_by_tenants() {
     refused.expect_problem(412, "precondition-failed");
 
     // New limits reach those who have the plan.
-    let begun = acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": made.id() })).await.expect(201);
+    let begun =
+        acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": made.id() })).await.expect(201);
     assert_eq!(begun.body["plan"]["name"], "team");
     assert_eq!(acme.in_use("users").await, (1, Some(2)));
     kernel.operator().patch(&path, more).await.expect(200);
@@ -66,11 +69,15 @@ async fn a_dearer_plan_costs_the_rest_of_the_period_and_a_cheaper_one_waits_for_
     let terms = format!("/api/v1/billing/tenants/{}", acme.id);
     kernel.operator().patch(&terms, json!({ "taxBasisPoints": 1_900 })).await.expect(200);
     acme.owner.patch(&terms, json!({ "taxBasisPoints": 0 })).await.expect_problem(403, "forbidden");
-    let begun = acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": "growth" })).await.expect(201);
+    let begun =
+        acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": "growth" })).await.expect(201);
     let again = acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": "pro" })).await;
     again.expect_problem(409, "invalid-state");
     let first = &acme.invoices().await[0];
-    assert_eq!((&first["subtotal"], &first["tax"], &first["total"]), (&json!(4_900), &json!(931), &json!(5_831)));
+    assert_eq!(
+        (&first["subtotal"], &first["tax"], &first["total"]),
+        (&json!(4_900), &json!(931), &json!(5_831))
+    );
 
     advance(&kernel, 10 * 24).await;
     acme.sign_in().await;
@@ -95,7 +102,10 @@ async fn a_dearer_plan_costs_the_rest_of_the_period_and_a_cheaper_one_waits_for_
 
     let version = pro.body["version"].as_i64().unwrap();
     let later = change(&acme, json!({ "plan": "free" }), version).await.expect(200);
-    assert_eq!((&later.body["plan"]["name"], &later.body["nextPlan"]["name"]), (&json!("pro"), &json!("free")));
+    assert_eq!(
+        (&later.body["plan"]["name"], &later.body["nextPlan"]["name"]),
+        (&json!("pro"), &json!("free"))
+    );
     let kept = change(&acme, json!({ "cancelDowngrade": true }), version + 1).await.expect(200);
     assert_eq!(kept.body["nextPlan"], json!(null));
     acme.owner.patch(&path, json!({ "cancelDowngrade": true })).await.expect_problem(409, "invalid-state");
@@ -114,16 +124,11 @@ async fn a_dearer_plan_costs_the_rest_of_the_period_and_a_cheaper_one_waits_for_
     assert_eq!((&ending["state"], &ending["cancelAtPeriodEnd"]), (&json!("active"), &json!(true)));
     acme.simulate("renewal").await;
     assert_eq!(acme.subscription().await["state"], "canceled");
-    until("the gateway hears of the end", async || {
-        acme.add_user("late").await.status.as_u16() == 402
-    })
-    .await;
+    until("the gateway hears of the end", async || acme.add_user("late").await.status.as_u16() == 402).await;
     acme.add_user("late").await.expect_problem(402, "subscription-suspended");
     acme.owner.post("/api/v1/billing/subscriptions", json!({ "plan": "growth" })).await.expect(201);
-    until("the gateway hears of the beginning", async || {
-        acme.add_user("early").await.status.as_u16() == 201
-    })
-    .await;
+    until("the gateway hears of the beginning", async || acme.add_user("early").await.status.as_u16() == 201)
+        .await;
     kernel.close().await;
 }
 
@@ -140,7 +145,8 @@ async fn the_demo_pays_for_its_plan_and_has_a_month_behind_it() {
         assert_eq!((&invoice["state"], &invoice["total"]), (&json!("paid"), &json!(23_880)));
     }
     let mut sql = kernel.owner_sql("default").await;
-    let platform = "select count(*) from kernel.allowance where tenant_id = '00000000-0000-7000-0000-000000000000'
+    let platform =
+        "select count(*) from kernel.allowance where tenant_id = '00000000-0000-7000-0000-000000000000'
                     and most is not null";
     let limited: i64 = sqlx::query_scalar(platform).fetch_one(&mut sql).await.unwrap();
     assert_eq!(limited, 0, "the tenant that runs the platform has no limits");

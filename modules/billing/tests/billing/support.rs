@@ -56,8 +56,12 @@ impl Tenant {
         let invoices = self.owner.get("/api/v1/billing/invoices?limit=100").await.expect(200);
         let invoices = invoices.data().clone();
         for invoice in &invoices {
-            let sum: i64 =
-                invoice["lines"].as_array().unwrap().iter().map(|line| line["amount"].as_i64().unwrap()).sum();
+            let sum: i64 = invoice["lines"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|line| line["amount"].as_i64().unwrap())
+                .sum();
             assert_eq!(sum, invoice["total"].as_i64().unwrap(), "{invoice}");
         }
         invoices
