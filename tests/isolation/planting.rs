@@ -316,8 +316,16 @@ fn marked(value: &Value, at: &str, mark: &str, spared: &[String]) -> Value {
 }
 
 /// Tables that no request fills at once, and how a row gets there: `$1` is the tenant, `$2` its word.
-const BY_HAND: [(&str, &str); 5] = [
+const BY_HAND: [(&str, &str); 7] = [
     ("kernel.allowance", "insert into kernel.allowance (tenant_id, name, used, most) values ($1, $2, 1, 5)"),
+    (
+        "kernel.allowance_share",
+        "insert into kernel.allowance_share (tenant_id, name, slot, room) values ($1, $2, 0, 1)",
+    ),
+    (
+        "billing.usage",
+        "insert into billing.usage (tenant_id, day, what, amount) values ($1, date '2026-01-01', $2, 1)",
+    ),
     (
         "kernel.job",
         "insert into kernel.job (id, tenant_id, kind, payload, due_at)

@@ -209,11 +209,8 @@ impl Cell {
         });
         let audit =
             Audit::create(AuditDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
-        let billing = Billing::create(BillingDeps {
-            db: db.clone(),
-            iam: iam_link.clone(),
-            cursor: cursor.clone(),
-        });
+        let billing =
+            Billing::create(BillingDeps { db: db.clone(), iam: iam_link.clone(), cursor: cursor.clone() });
         let event_bus = EventBus::create(EventBusDeps {
             db: db.clone(),
             log: Arc::clone(&log),

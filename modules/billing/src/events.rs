@@ -118,7 +118,6 @@ struct LimitTold<'a> {
 
 /// A tenant uses all that its plan allows of something.
 pub(crate) fn limit_reached(row: &ReachedRow) -> Result<Event> {
-    let told =
-        LimitTold { tenant_id: row.tenant_id, limit: &row.name, most: row.most, used: row.used };
+    let told = LimitTold { tenant_id: row.tenant_id, limit: &row.name, most: row.most, used: row.used };
     Ok(Event::new(NAME, LIMIT_REACHED, row.tenant_id, &told)?.of(row.tenant_id))
 }

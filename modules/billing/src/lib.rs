@@ -60,8 +60,7 @@ impl Billing {
 
     /// The context in which the service works of its own accord for a tenant, whoever made it necessary.
     fn own(cx: &Ctx, tenant: TenantId) -> Ctx {
-        let caller =
-            Caller { tenant: Some(tenant), actor: Actor::System(NAME), permissions: Arc::default() };
+        let caller = Caller { tenant: Some(tenant), actor: Actor::System(NAME), permissions: Arc::default() };
         cx.with_caller(caller).with_idempotency(None)
     }
 }

@@ -88,8 +88,7 @@ impl Core {
     /// How the links that begin or end here are doing.
     pub(crate) fn link_stats(&self) -> Vec<LinkStats> {
         let services = self.links.iter().map(HttpLink::stats);
-        let asked =
-            [self.iam.stats(), self.modules.stats(), self.domains.stats(), self.billing.stats()];
+        let asked = [self.iam.stats(), self.modules.stats(), self.domains.stats(), self.billing.stats()];
         services.chain(self.backends.link_stats()).chain(asked).collect()
     }
 }

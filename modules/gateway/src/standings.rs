@@ -29,8 +29,7 @@ pub(crate) struct Standings {
 
 impl Standings {
     pub(crate) fn new() -> Self {
-        let known =
-            moka::future::Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
+        let known = moka::future::Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
         Self { known, forgotten: AtomicU64::new(0), closed: RwLock::default() }
     }
 

@@ -1,7 +1,9 @@
 //! Plans.
 
 use kernel::{Slug, Timestamp};
-use ports::http::{Access, Body, Created, Cx, IfMatch, One, Operation, Page, Path, Query, Result, Routes, State};
+use ports::http::{
+    Access, Body, Created, Cx, IfMatch, One, Operation, Page, Path, Query, Result, Routes, State,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

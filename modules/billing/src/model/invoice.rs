@@ -78,8 +78,7 @@ pub(crate) fn bill(items: Vec<Line>, tax_basis_points: i32, credit: i64) -> Bill
     let rate = u128::from(tax_basis_points.unsigned_abs());
     let tax = share(subtotal, rate, 10_000);
     if tax != 0 {
-        let percent =
-            format!("{}.{:02}", tax_basis_points / 100, tax_basis_points.unsigned_abs() % 100);
+        let percent = format!("{}.{:02}", tax_basis_points / 100, tax_basis_points.unsigned_abs() % 100);
         lines.push(Line::new(LineKind::Tax, format!("Tax {percent} %"), tax));
     }
     let gross = subtotal + tax;
@@ -113,7 +112,10 @@ mod tests {
         assert_eq!(share(100, 1, 3), 33);
         assert_eq!(share(i64::MAX, 1, 1), i64::MAX);
         assert_eq!(share(100, 1, 0), 0);
-        assert_eq!(prorated(19_900, Duration::from_secs(15 * 86_400), Duration::from_secs(30 * 86_400)), 9_950);
+        assert_eq!(
+            prorated(19_900, Duration::from_secs(15 * 86_400), Duration::from_secs(30 * 86_400)),
+            9_950
+        );
     }
 
     #[test]

@@ -26,8 +26,13 @@ fn without_payment_it_goes_through_all_states_in_order() {
         }
         seen.push((due.since(at(0)).as_secs() / 86_400, subscription.state));
     }
-    let expected =
-        [(0, State::PastDue), (2, State::PastDue), (4, State::PastDue), (6, State::PastDue), (7, State::PastDue)];
+    let expected = [
+        (0, State::PastDue),
+        (2, State::PastDue),
+        (4, State::PastDue),
+        (6, State::PastDue),
+        (7, State::PastDue),
+    ];
     assert_eq!(seen[..5], expected);
     assert_eq!(seen[5..], [(8, State::Suspended), (38, State::Terminated)]);
 }
@@ -58,7 +63,8 @@ fn a_trial_becomes_a_period_of_its_plan() {
 
 #[test]
 fn a_dearer_plan_comes_at_once_and_a_cheaper_one_when_the_period_ends() {
-    let (growth, pro) = (sample("growth", Interval::Monthly, 4_900), sample("pro", Interval::Monthly, 19_900));
+    let (growth, pro) =
+        (sample("growth", Interval::Monthly, 4_900), sample("pro", Interval::Monthly, 19_900));
     let subscription = active(&growth);
     let length = subscription.period_end.since(at(0));
     let middle = at(0).plus(length / 2);
@@ -95,7 +101,8 @@ fn another_currency_needs_that_no_money_is_at_stake() {
 
 #[test]
 fn nothing_is_changed_while_a_payment_is_missing_or_after_the_end() {
-    let (growth, pro) = (sample("growth", Interval::Monthly, 4_900), sample("pro", Interval::Monthly, 19_900));
+    let (growth, pro) =
+        (sample("growth", Interval::Monthly, 4_900), sample("pro", Interval::Monthly, 19_900));
     for state in [State::PastDue, State::Suspended, State::Terminated, State::Canceled] {
         let subscription = Subscription { state, ..active(&growth) };
         assert_eq!(subscription.change(&growth, &pro, at(1)).unwrap_err().slug(), Slug::InvalidState);

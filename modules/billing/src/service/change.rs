@@ -214,7 +214,8 @@ impl Change {
         }
         let ended = self.now.state == State::Canceled && self.before.state != State::Canceled;
         let kind = if ended { events::CANCELED } else { events::CHANGED };
-        let told = events::subscription(kind, self.tenant, &self.plan, Some(&self.before), &self.now, self.at)?;
+        let told =
+            events::subscription(kind, self.tenant, &self.plan, Some(&self.before), &self.now, self.at)?;
         self.tx.event(told)?;
         let next = match self.now.next_plan_id {
             Some(id) => Some(plans::of_id(&mut self.tx, id).await?),

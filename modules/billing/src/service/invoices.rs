@@ -15,11 +15,8 @@ impl Billing {
     pub(crate) async fn list_invoices(&self, cx: &Ctx, query: &InvoicesQuery) -> Result<Page<InvoiceOut>> {
         let most = page_size(query.limit)?;
         let tenant = cx.tenant().ok();
-        let before: Option<i32> = query
-            .cursor
-            .as_deref()
-            .map(|cursor| self.cursor.read(tenant, "invoices", cursor))
-            .transpose()?;
+        let before: Option<i32> =
+            query.cursor.as_deref().map(|cursor| self.cursor.read(tenant, "invoices", cursor)).transpose()?;
         let rows = invoices::list(&self.db.tenant(cx)?, before, most).await?;
         let page = Page::cut(rows, most, |last| self.cursor.write(tenant, "invoices", &last.number));
         Ok(page.map(InvoiceOut::from))

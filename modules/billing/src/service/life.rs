@@ -71,8 +71,8 @@ pub(super) fn expect_version(what: &str, seen: Option<i32>, version: i32) -> Res
 /// An amount for people: `49.00 USD`. Currencies without a minor unit, or with a thousandth (ISO 4217), are written so.
 pub(super) fn money(minor: i64, currency: &str) -> String {
     let digits = match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND"
-        | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         _ => 2,
     };

@@ -40,7 +40,9 @@ impl Billing {
     pub async fn seed_subscription(&self, cx: &Ctx, seed: &SeedSubscription) -> Result<()> {
         let cx = Self::own(cx, cx.tenant()?);
         let plan = self.plan_named(&cx, &seed.plan).await?;
-        kernel::check::Checks::new().range("/taxBasisPoints", seed.tax_basis_points.into(), 0, 10_000).finish()?;
+        kernel::check::Checks::new()
+            .range("/taxBasisPoints", seed.tax_basis_points.into(), 0, 10_000)
+            .finish()?;
         let now = cx.now();
         let began = Timestamp::from_micros(
             now.micros().saturating_sub_unsigned(days(seed.days_ago.into()).as_micros() as u64),

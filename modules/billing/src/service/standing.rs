@@ -34,7 +34,8 @@ impl Billing {
                 continue;
             }
             let plan = plans::find(&self.db, cx, Some(subscription.plan_id), "").await?;
-            let plan = plan.ok_or_else(|| Error::internal("a subscription is of a plan that is not there"))?;
+            let plan =
+                plan.ok_or_else(|| Error::internal("a subscription is of a plan that is not there"))?;
             return Ok((subscription, plan));
         }
         Err(Error::new(

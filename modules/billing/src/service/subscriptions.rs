@@ -39,11 +39,14 @@ impl Billing {
             State::Trialing | State::Canceled => {}
             State::Terminated => return Err(change.now.state.told().refusal()),
             State::Active | State::PastDue | State::Suspended => {
-                return Err(invalid("There is a plan already; PATCH /billing/subscriptions/{id} changes it."));
+                return Err(invalid(
+                    "There is a plan already; PATCH /billing/subscriptions/{id} changes it.",
+                ));
             }
         }
         if plan.currency != change.plan.currency && change.now.credit > 0 {
-            let message = format!("is paid in {}, and the credit is in {}", plan.currency, change.plan.currency);
+            let message =
+                format!("is paid in {}, and the credit is in {}", plan.currency, change.plan.currency);
             return Err(Error::field("/plan", FieldCode::NotAllowed, message));
         }
         let items = vec![whole(&plan)];
@@ -160,7 +163,12 @@ impl Billing {
     /// Sets what the platform agreed with a tenant: its plan, its tax.
     ///
     /// Errors: not-found for a tenant that is not there; validation-error.
-    pub(crate) async fn set_terms(&self, cx: &Ctx, tenant: TenantId, patch: TermsPatch) -> Result<SubscriptionOut> {
+    pub(crate) async fn set_terms(
+        &self,
+        cx: &Ctx,
+        tenant: TenantId,
+        patch: TermsPatch,
+    ) -> Result<SubscriptionOut> {
         if let Some(rate) = patch.tax_basis_points {
             Checks::new().range("/taxBasisPoints", i64::from(rate), 0, 10_000).finish()?;
         }
@@ -177,7 +185,11 @@ impl Billing {
         if let Some(plan) = plan.filter(|plan| plan.id != change.plan.id) {
             let other_currency = plan.currency != change.plan.currency && change.now.credit > 0;
             if other_currency {
-                return Err(Error::field("/plan", FieldCode::NotAllowed, "is paid in another currency than the credit"));
+                return Err(Error::field(
+                    "/plan",
+                    FieldCode::NotAllowed,
+                    "is paid in another currency than the credit",
+                ));
             }
             if matches!(change.now.state, State::PastDue | State::Suspended) {
                 return Err(invalid("A payment is missing; it must be paid before the plan changes."));
@@ -201,9 +213,8 @@ impl Billing {
             return Ok(plan);
         }
         let message = "is given by the platform only; GET /billing/plans lists what can be chosen";
-        Err(Error::new(Slug::ValidationError, "This plan can't be chosen.").with_fields(vec![
-            kernel::FieldError::new("/plan", FieldCode::NotAllowed, message),
-        ]))
+        Err(Error::new(Slug::ValidationError, "This plan can't be chosen.")
+            .with_fields(vec![kernel::FieldError::new("/plan", FieldCode::NotAllowed, message)]))
     }
 }
 

@@ -94,9 +94,9 @@ impl Billing {
             }
             let handle = self.db.tenant(&cx)?;
             usage::note_day(&handle, today(&cx)).await?;
-            let late = subscriptions::read(&handle).await?.filter(|subscription| {
-                subscription.next_step().is_some_and(|(due, _)| due <= cx.now())
-            });
+            let late = subscriptions::read(&handle)
+                .await?
+                .filter(|subscription| subscription.next_step().is_some_and(|(due, _)| due <= cx.now()));
             if let Some(job) = late.as_ref().map(life::next_job).transpose()?.flatten() {
                 let mut tx = handle.begin().await?;
                 jobs::enqueue(&mut tx, job).await?;

@@ -95,7 +95,9 @@ pub(crate) async fn open(tx: &mut Tx) -> Result<Vec<InvoiceRow>> {
 
 /// Whether the tenant has an invoice.
 pub(crate) async fn any(tx: &mut Tx) -> Result<bool> {
-    tx.query(sql!("select exists (select from billing.invoice i where kernel.owns($1, i.tenant_id))")).value().await
+    tx.query(sql!("select exists (select from billing.invoice i where kernel.owns($1, i.tenant_id))"))
+        .value()
+        .await
 }
 
 /// The tenant's invoices, the newest first; one more than `limit`.

@@ -113,7 +113,9 @@ pub(crate) async fn newly_full(tx: &mut Tx) -> Result<Vec<ReachedRow>> {
 /// Holds the bound tenant's allowances against what is there; answers those that were off.
 pub(crate) async fn reconcile(handle: &Handle) -> Result<Vec<DriftRow>> {
     let rows: Vec<DriftRow> = handle
-        .query(sql!("select r.name, r.was, r.is_now from kernel.reconcile() r where kernel.owns($1, kernel.tenant())"))
+        .query(sql!(
+            "select r.name, r.was, r.is_now from kernel.reconcile() r where kernel.owns($1, kernel.tenant())"
+        ))
         .all()
         .await?;
     Ok(rows.into_iter().filter(|row| row.was.unwrap_or(0) != row.is_now.unwrap_or(0)).collect())

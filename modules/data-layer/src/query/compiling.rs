@@ -191,7 +191,11 @@ fn what_adds_a_record_takes_it_of_the_plan_and_what_deletes_one_gives_it_back() 
     let insert = super::insert_many(BY, contacts, &rows);
     assert_eq!(insert.params.last(), Some(&Param::Int(2)));
     let place = insert.params.len();
-    assert!(insert.sql.contains(&format!(" and (select kernel.reserve_records(${place}::int8))")), "{}", insert.sql);
+    assert!(
+        insert.sql.contains(&format!(" and (select kernel.reserve_records(${place}::int8))")),
+        "{}",
+        insert.sql
+    );
     let taken = " and (select kernel.reserve_records((select count(*) from p0)))";
     assert!(super::restore(BY, contacts, id, None).sql.contains(taken));
     let given = " and (select kernel.reserve_records(-(select count(*) from p0)))";

@@ -202,6 +202,7 @@ async fn a_table_with_mistakes_is_refused_with_all_of_them() {
         iam: core.iam.clone(),
         modules: core.modules.clone(),
         domains: core.domains.clone(),
+        billing: core.billing.clone(),
         operator: Arc::new(Gate),
         dialler: Dialler::new(DiallerOptions::default()).unwrap(),
         settings: GatewaySettings::default(),

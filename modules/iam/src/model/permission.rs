@@ -81,9 +81,7 @@ impl<'a> Catalogue<'a> {
                 group: (*resource).to_owned(),
                 source: "kernel".to_owned(),
                 permissions: names
-                    .filter(|name| {
-                        !OF_PLATFORM.contains(&name.as_str()) || self.kind == TenantKind::Platform
-                    })
+                    .filter(|name| !OF_PLATFORM.contains(&name.as_str()) || self.kind == TenantKind::Platform)
                     .collect(),
             }
         });
