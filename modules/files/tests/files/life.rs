@@ -72,7 +72,7 @@ async fn what_is_known_of_a_file_changes_in_turn() {
     let known = owner.get(&format!("{path}/metadata")).await.expect(200);
     assert_eq!(known.headers["etag"], "\"v1\"");
     let patch = json!({ "name": "b.txt", "description": "Draft" });
-    let rename = |tag: &'static str| owner.send(Method::PATCH, &path, Some(patch.clone()), &[("if-match", tag)]);
+    let rename = async |tag: &str| owner.send(Method::PATCH, &path, Some(patch.clone()), &[("if-match", tag)]).await;
     let changed = rename("\"v1\"").await.expect(200);
     assert_eq!((&changed.body["name"], &changed.body["description"]), (&"b.txt".into(), &"Draft".into()));
     rename("\"v1\"").await.expect_problem(412, "precondition-failed");

@@ -72,7 +72,8 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
     ensure((200..400).contains(&operation.answer.0), "its status of success must be 200 to 399");
     if let Some(example) = operation.example {
         ensure(serde_json::from_str::<serde_json::Value>(example).is_ok(), "its example is not JSON");
-        ensure(operation.body.is_some(), "has an example of a body and takes none");
+        let takes = operation.body.is_some() || operation.form.is_some();
+        ensure(takes, "has an example of a body and takes none");
     }
     match &operation.access {
         Access::Public | Access::Authenticated | Access::Operator => {}
