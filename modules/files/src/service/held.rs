@@ -35,7 +35,8 @@ impl Held {
         let mut tx = files.db.tenant(&cx)?.begin().await?;
         tx.reserve(STORAGE, signed(bytes)).await?;
         if !store::begin_upload(&mut tx, id, bucket, signed(bytes)).await? {
-            let detail = format!("A tenant has at most {MOST_UPLOADS} uploads under way; try again in a moment.");
+            let detail =
+                format!("A tenant has at most {MOST_UPLOADS} uploads under way; try again in a moment.");
             return Err(Error::new(Slug::Overloaded, detail));
         }
         tx.commit(()).await?;
