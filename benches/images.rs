@@ -27,7 +27,11 @@ fn photo(width: u16, height: u16) -> Result<Vec<u8>, vips::Fault> {
         for x in 0..u32::from(width) {
             let spot = ((x / 9) ^ (y / 7)).wrapping_mul(2_654_435_761) >> 26;
             let (across, down) = (x * 190 / u32::from(width), y * 190 / u32::from(height));
-            pixels.extend([(across + spot) as u8, (down + spot) as u8, ((across + down) / 2 + spot / 2) as u8]);
+            pixels.extend([
+                (across + spot) as u8,
+                (down + spot) as u8,
+                ((across + down) / 2 + spot / 2) as u8,
+            ]);
         }
     }
     Picture::from_pixels(width, height, &pixels)?.encode(Output::Jpeg, 88)
@@ -127,7 +131,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // The program's own start does not count against it.
         let working = peer.saturating_sub(start);
         let ratio = working.as_secs_f64() / own.as_secs_f64();
-        println!("vipsthumbnail  {:7.1} ms a photo (and {start:?} to start)", working.as_secs_f64() * 1000.0 / PHOTOS as f64);
+        println!(
+            "vipsthumbnail  {:7.1} ms a photo (and {start:?} to start)",
+            working.as_secs_f64() * 1000.0 / PHOTOS as f64
+        );
         println!("ratio          {ratio:7.2} (promised: {TARGET})");
         kept = ratio >= TARGET;
     } else {

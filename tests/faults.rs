@@ -212,7 +212,8 @@ async fn upload(api: Api, name: String, stop: Arc<AtomicBool>, kept: Arc<Mutex<V
             return;
         }
         let content = format!("{name} {n} ").repeat(2_000 + 3_000 * (n % 7)).into_bytes();
-        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n".as_bytes();
+        let head =
+            "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n".as_bytes();
         let body = [head, &content, b"\r\n--b--\r\n"].concat();
         let request = api.raw(reqwest::Method::POST, "/api/v1/files/upload");
         let sent = request.header("content-type", "multipart/form-data; boundary=b").body(body).send().await;
@@ -235,7 +236,14 @@ async fn a_killed_kernel_keeps_every_file_whose_upload_was_acknowledged() {
         let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
         let (stop, kept) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
         let tasks: Vec<_> = (0..4)
-            .map(|n| tokio::spawn(upload(api.clone(), format!("{round}-{n}"), Arc::clone(&stop), Arc::clone(&kept))))
+            .map(|n| {
+                tokio::spawn(upload(
+                    api.clone(),
+                    format!("{round}-{n}"),
+                    Arc::clone(&stop),
+                    Arc::clone(&kept),
+                ))
+            })
             .collect();
         let give_up = Instant::now() + Duration::from_secs(60);
         while kept.lock().unwrap().len() < 20 + 7 * round {

@@ -46,7 +46,9 @@ fn pkg_config(is_static: bool) -> Vec<String> {
         Ok(done) if done.status.success() => {
             String::from_utf8_lossy(&done.stdout).split_whitespace().map(str::to_owned).collect()
         }
-        Ok(done) => panic!("libvips 8.13 or newer is needed: {remedy}\n{}", String::from_utf8_lossy(&done.stderr)),
+        Ok(done) => {
+            panic!("libvips 8.13 or newer is needed: {remedy}\n{}", String::from_utf8_lossy(&done.stderr))
+        }
         Err(error) => panic!("{program} does not start ({error}): {remedy}"),
     }
 }

@@ -88,12 +88,7 @@ const LARGEST: u32 = 10_000_000;
 /// Images that have to be decoded whole are so one at a time: 50 megapixels are 200 MB.
 static WHOLE: Mutex<()> = Mutex::new(());
 
-pub(crate) fn apply(
-    bytes: &[u8],
-    header: &Header,
-    edit: &Edit,
-    limits: &Limits,
-) -> Result<Picture, Fault> {
+pub(crate) fn apply(bytes: &[u8], header: &Header, edit: &Edit, limits: &Limits) -> Result<Picture, Fault> {
     if let Some(area) = edit.crop
         && !area.lies_within(header)
     {
@@ -129,9 +124,10 @@ fn changed(whole: &Picture, edit: &Edit) -> Result<Picture, Fault> {
     }
     if edit.turn != Turn::None {
         // SAFETY: as above.
-        let turned = steps.last().unwrap_or(&whole.0).then(|image, out| unsafe {
-            ffi::vips_rot(image, out, edit.turn.angle(), END)
-        })?;
+        let turned = steps
+            .last()
+            .unwrap_or(&whole.0)
+            .then(|image, out| unsafe { ffi::vips_rot(image, out, edit.turn.angle(), END) })?;
         steps.push(turned);
     }
     let image = in_memory(steps.last().unwrap_or(&whole.0))?;

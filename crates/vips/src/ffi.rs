@@ -64,12 +64,7 @@ unsafe extern "C" {
         width: c_int,
         ...
     ) -> c_int;
-    pub fn vips_thumbnail_image(
-        image: *mut VipsImage,
-        out: *mut *mut VipsImage,
-        width: c_int,
-        ...
-    ) -> c_int;
+    pub fn vips_thumbnail_image(image: *mut VipsImage, out: *mut *mut VipsImage, width: c_int, ...) -> c_int;
 
     pub fn vips_rot(image: *mut VipsImage, out: *mut *mut VipsImage, angle: c_int, ...) -> c_int;
     pub fn vips_extract_area(
@@ -81,12 +76,7 @@ unsafe extern "C" {
         height: c_int,
         ...
     ) -> c_int;
-    pub fn vips_colourspace(
-        image: *mut VipsImage,
-        out: *mut *mut VipsImage,
-        space: c_int,
-        ...
-    ) -> c_int;
+    pub fn vips_colourspace(image: *mut VipsImage, out: *mut *mut VipsImage, space: c_int, ...) -> c_int;
     pub fn vips_copy(image: *mut VipsImage, out: *mut *mut VipsImage, ...) -> c_int;
     pub fn vips_flatten(image: *mut VipsImage, out: *mut *mut VipsImage, ...) -> c_int;
     pub fn vips_min(image: *mut VipsImage, out: *mut c_double, ...) -> c_int;
@@ -101,30 +91,13 @@ unsafe extern "C" {
         format: c_int,
     ) -> *mut VipsImage;
 
-    pub fn vips_jpegsave_buffer(
-        image: *mut VipsImage,
-        out: *mut *mut c_void,
-        size: *mut usize,
-        ...
-    ) -> c_int;
-    pub fn vips_pngsave_buffer(
-        image: *mut VipsImage,
-        out: *mut *mut c_void,
-        size: *mut usize,
-        ...
-    ) -> c_int;
-    pub fn vips_webpsave_buffer(
-        image: *mut VipsImage,
-        out: *mut *mut c_void,
-        size: *mut usize,
-        ...
-    ) -> c_int;
-    pub fn vips_heifsave_buffer(
-        image: *mut VipsImage,
-        out: *mut *mut c_void,
-        size: *mut usize,
-        ...
-    ) -> c_int;
+    pub fn vips_jpegsave_buffer(image: *mut VipsImage, out: *mut *mut c_void, size: *mut usize, ...)
+    -> c_int;
+    pub fn vips_pngsave_buffer(image: *mut VipsImage, out: *mut *mut c_void, size: *mut usize, ...) -> c_int;
+    pub fn vips_webpsave_buffer(image: *mut VipsImage, out: *mut *mut c_void, size: *mut usize, ...)
+    -> c_int;
+    pub fn vips_heifsave_buffer(image: *mut VipsImage, out: *mut *mut c_void, size: *mut usize, ...)
+    -> c_int;
 
     pub fn vips_array_double_new(values: *const c_double, count: c_int) -> *mut VipsArrayDouble;
     pub fn vips_area_unref(area: *mut VipsArrayDouble);

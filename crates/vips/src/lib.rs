@@ -8,8 +8,8 @@
 //! [`leave_thread`] before it ends.
 
 mod edit;
-mod ffi;
 mod fault;
+mod ffi;
 mod format;
 mod library;
 mod picture;

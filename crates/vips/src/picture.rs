@@ -64,9 +64,7 @@ impl Image {
             return Ok(self);
         }
         // SAFETY: `then` gives an image that is alive and a place for the result; the list of options ends at once.
-        self.then(|image, out| unsafe {
-            ffi::vips_colourspace(image, out, ffi::INTERPRETATION_SRGB, END)
-        })
+        self.then(|image, out| unsafe { ffi::vips_colourspace(image, out, ffi::INTERPRETATION_SRGB, END) })
     }
 }
 
@@ -219,7 +217,20 @@ impl Picture {
                     let (compression, effort) = (c"compression".as_ptr(), c"effort".as_ptr());
                     let (depth, av1) = (c"bitdepth".as_ptr(), ffi::HEIF_COMPRESSION_AV1);
                     ffi::vips_heifsave_buffer(
-                        image, out, len, q, quality, compression, av1, effort, 2, depth, 8, strip, 1, END,
+                        image,
+                        out,
+                        len,
+                        q,
+                        quality,
+                        compression,
+                        av1,
+                        effort,
+                        2,
+                        depth,
+                        8,
+                        strip,
+                        1,
+                        END,
                     )
                 }
             }
@@ -243,9 +254,8 @@ fn on_white(image: &Image) -> Result<Image, Fault> {
     // after its last use; the option `background` takes it; the list is ended.
     unsafe {
         let background = ffi::vips_array_double_new(white.as_ptr(), 3);
-        let flat = image.then(|image, out| {
-            ffi::vips_flatten(image, out, c"background".as_ptr(), background, END)
-        });
+        let flat =
+            image.then(|image, out| ffi::vips_flatten(image, out, c"background".as_ptr(), background, END));
         ffi::vips_area_unref(background);
         flat
     }

@@ -96,7 +96,7 @@ pub fn inspect(bytes: &[u8], format: Format, limits: &Limits) -> Result<Header, 
 }
 
 /// Whether a JPEG breaks off: after the last beginning of a scan no end of image follows. (In scans, FF is followed by 00.)
-/// libvips 8.14 notices that in files and not in memory.
+/// libvips 8.14 does not always notice that in memory.
 fn is_cut_off(bytes: &[u8]) -> bool {
     let last = |mark: u8| bytes.windows(2).rposition(|pair| pair == [0xff, mark]);
     match (last(0xda), last(0xd9)) {
@@ -118,12 +118,7 @@ fn loader_of(bytes: &[u8]) -> Option<String> {
     }
 }
 
-pub(crate) fn thumbnail(
-    bytes: &[u8],
-    header: &Header,
-    fit: Fit,
-    limits: &Limits,
-) -> Result<Picture, Fault> {
+pub(crate) fn thumbnail(bytes: &[u8], header: &Header, fit: Fit, limits: &Limits) -> Result<Picture, Fault> {
     let crop = if fit.cover { ffi::INTERESTING_CENTRE } else { ffi::INTERESTING_NONE };
     // Colours without a profile are sRGB as they are; libvips would bend them a little on the way from sRGB to sRGB.
     let (profile_option, profile) = match header.has_profile {
@@ -146,8 +141,8 @@ pub(crate) fn thumbnail(
             ffi::SIZE_DOWN,
             c"crop".as_ptr(),
             crop,
-            c"fail-on".as_ptr(),
-            ffi::FAIL_ON_ERROR,
+            c"option-string".as_ptr(),
+            c"[fail-on=error]".as_ptr(),
             profile_option,
             profile,
             END,

@@ -92,7 +92,8 @@ fn a_thumbnail_lies_within_its_box_or_covers_it_and_is_never_larger_than_the_ima
     let png = corners(80, 40).encode(Output::Png, 90).unwrap();
     let cover = thumbnail(&png, Format::Png, Fit { cover: true, ..BOX }, &limits()).unwrap();
     assert_eq!((cover.width(), cover.height()), (30, 30));
-    let large = thumbnail(&png, Format::Png, Fit { width: 300, height: 300, cover: false }, &limits()).unwrap();
+    let large =
+        thumbnail(&png, Format::Png, Fit { width: 300, height: 300, cover: false }, &limits()).unwrap();
     assert_eq!((large.width(), large.height()), (80, 40));
     let icon = large.shrunk(Fit { width: 16, height: 16, cover: true }).unwrap();
     assert_eq!((icon.width(), icon.height()), (16, 16));
@@ -105,7 +106,8 @@ fn what_lies_on_its_side_is_put_upright_and_tells_no_place() {
     assert!(contains(&turned, b"SECRETCAM"));
     let header = inspect(&turned, Format::Jpeg, &limits()).unwrap();
     assert_eq!((header.width, header.height, header.is_turned), (40, 80, true));
-    let picture = thumbnail(&turned, Format::Jpeg, Fit { width: 80, height: 80, cover: false }, &limits()).unwrap();
+    let picture =
+        thumbnail(&turned, Format::Jpeg, Fit { width: 80, height: 80, cover: false }, &limits()).unwrap();
     assert_eq!((picture.width(), picture.height()), (40, 80));
     // Turned to the right, the lower left corner comes up.
     let [red, green, blue] = upper_left(&picture);
@@ -157,12 +159,20 @@ fn broken_images_are_refused_and_leave_nothing_behind() {
     let avif = picture.encode(Output::Avif, 50).unwrap();
     let mut bent = png.clone();
     bent[png.len() / 2] ^= 0x55;
+    // One that is not made smaller takes another way through libvips.
+    let little = noise(24, 18).encode(Output::Png, 90).unwrap();
+    let mut little_bent = little.clone();
+    little_bent[little.len() / 2] ^= 0x55;
+    let little_jpeg = noise(24, 18).encode(Output::Jpeg, 90).unwrap();
     let cases: Vec<(&[u8], Format)> = vec![
         (&jpeg[..jpeg.len() / 2], Format::Jpeg),
         (&png[..png.len() / 2], Format::Png),
         (&webp[..webp.len() / 2], Format::WebP),
         (&avif[..avif.len() / 2], Format::Heif),
         (&bent, Format::Png),
+        (&little[..little.len() / 2], Format::Png),
+        (&little_bent, Format::Png),
+        (&little_jpeg[..little_jpeg.len() / 2], Format::Jpeg),
         (&jpeg, Format::Png),
         (b"GIF89a", Format::Gif),
         (b"", Format::Jpeg),

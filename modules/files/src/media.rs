@@ -46,7 +46,9 @@ fn at(head: &[u8], offset: usize, bytes: &[u8]) -> bool {
 /// The brand of an ISO base media file, and those it says it is compatible with.
 fn has_brand(head: &[u8], brands: &[&[u8; 4]]) -> bool {
     at(head, 4, b"ftyp")
-        && head[8..head.len().min(64)].chunks_exact(4).any(|brand| brands.iter().any(|wanted| brand == *wanted))
+        && head[8..head.len().min(64)]
+            .chunks_exact(4)
+            .any(|brand| brands.iter().any(|wanted| brand == *wanted))
 }
 
 const AVIF: [&[u8; 4]; 2] = [b"avif", b"avis"];
@@ -76,7 +78,9 @@ const SIGNATURES: &[Signature] = &[
         ],
         |h| h.starts_with(b"PK\x03\x04") || h.starts_with(b"PK\x05\x06"),
     ),
-    signature("application/gzip", &["application/x-gzip", "application/x-tgz"], |h| h.starts_with(b"\x1f\x8b")),
+    signature("application/gzip", &["application/x-gzip", "application/x-tgz"], |h| {
+        h.starts_with(b"\x1f\x8b")
+    }),
     signature("application/x-bzip2", &[], |h| h.starts_with(b"BZh") && at(h, 4, b"1AY&SY")),
     signature("application/x-xz", &[], |h| h.starts_with(b"\xfd7zXZ\0")),
     signature("application/zstd", &[], |h| h.starts_with(b"\x28\xb5\x2f\xfd")),
@@ -91,13 +95,20 @@ const SIGNATURES: &[Signature] = &[
     signature("video/quicktime", &["video/mp4"], |h| at(h, 4, b"ftypqt")),
     signature("audio/mp4", &["audio/x-m4a", "audio/aac", "video/mp4"], |h| at(h, 4, b"ftypM4A")),
     signature("video/mp4", &["audio/mp4", "video/x-m4v", "video/3gpp*"], |h| at(h, 4, b"ftyp")),
-    signature("video/webm", &["audio/webm", "video/x-matroska", "audio/x-matroska"], |h| h.starts_with(b"\x1aE\xdf\xa3")),
+    signature("video/webm", &["audio/webm", "video/x-matroska", "audio/x-matroska"], |h| {
+        h.starts_with(b"\x1aE\xdf\xa3")
+    }),
     signature("video/x-msvideo", &["video/avi"], |h| h.starts_with(b"RIFF") && at(h, 8, b"AVI ")),
     signature("audio/ogg", &["video/ogg", "application/ogg", "audio/opus"], |h| h.starts_with(b"OggS")),
-    signature("audio/wav", &["audio/x-wav", "audio/wave", "audio/vnd.wave"], |h| h.starts_with(b"RIFF") && at(h, 8, b"WAVE")),
+    signature("audio/wav", &["audio/x-wav", "audio/wave", "audio/vnd.wave"], |h| {
+        h.starts_with(b"RIFF") && at(h, 8, b"WAVE")
+    }),
     signature("audio/flac", &["audio/x-flac"], |h| h.starts_with(b"fLaC")),
     signature("audio/mpeg", &["audio/mp3"], |h| {
-        h.starts_with(b"ID3") || h.starts_with(b"\xff\xfb") || h.starts_with(b"\xff\xf3") || h.starts_with(b"\xff\xf2")
+        h.starts_with(b"ID3")
+            || h.starts_with(b"\xff\xfb")
+            || h.starts_with(b"\xff\xf3")
+            || h.starts_with(b"\xff\xf2")
     }),
     signature("audio/aac", &["audio/aacp"], |h| h.starts_with(b"\xff\xf1") || h.starts_with(b"\xff\xf9")),
     signature("audio/midi", &["audio/x-midi"], |h| h.starts_with(b"MThd")),
@@ -113,7 +124,9 @@ const PROGRAMS: &[(&str, fn(&[u8]) -> bool)] = &[
     ("a program for Linux", |h| h.starts_with(b"\x7fELF")),
     ("a program for Windows", |h| h.starts_with(b"MZ") && h.iter().take(256).any(|b| *b == 0)),
     ("a program for macOS", |h| {
-        [[0xcf, 0xfa, 0xed, 0xfe], [0xce, 0xfa, 0xed, 0xfe], [0xca, 0xfe, 0xba, 0xbe]].iter().any(|m| h.starts_with(m))
+        [[0xcf, 0xfa, 0xed, 0xfe], [0xce, 0xfa, 0xed, 0xfe], [0xca, 0xfe, 0xba, 0xbe]]
+            .iter()
+            .any(|m| h.starts_with(m))
     }),
     ("a script", |h| h.starts_with(b"#!")),
 ];
@@ -126,8 +139,7 @@ pub(crate) fn essence(declared: &str) -> Option<String> {
     let text = declared.split(';').next()?.trim().to_ascii_lowercase();
     let (kind, subtype) = text.split_once('/')?;
     let word = |text: &str| {
-        !text.is_empty()
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
     (text.len() <= 127 && word(kind) && word(subtype)).then_some(text)
 }
@@ -159,7 +171,9 @@ pub(crate) fn true_type(declared: &str, head: &[u8]) -> Result<String, String> {
     }
     match text_in(head) {
         Some(text) if is_svg(text) => match declared {
-            "image/svg+xml" | "text/xml" | "application/xml" | UNKNOWN | "text/plain" => Ok("image/svg+xml".to_owned()),
+            "image/svg+xml" | "text/xml" | "application/xml" | UNKNOWN | "text/plain" => {
+                Ok("image/svg+xml".to_owned())
+            }
             _ => Err(mismatch("image/svg+xml")),
         },
         Some(text) => {
@@ -174,7 +188,8 @@ pub(crate) fn true_type(declared: &str, head: &[u8]) -> Result<String, String> {
             }
         }
         None => {
-            let must_show = MUST_SHOW.iter().any(|begin| declared.starts_with(begin)) || declared.starts_with("text/");
+            let must_show =
+                MUST_SHOW.iter().any(|begin| declared.starts_with(begin)) || declared.starts_with("text/");
             if must_show { Err(mismatch("something else")) } else { Ok(declared.to_owned()) }
         }
     }
@@ -207,13 +222,14 @@ fn text_in(head: &[u8]) -> Option<&str> {
 
 fn is_svg(text: &str) -> bool {
     let text = text.trim_start();
-    text.starts_with('<') && text.to_ascii_lowercase().contains("<svg")
-        && !is_html(text)
+    text.starts_with('<') && text.to_ascii_lowercase().contains("<svg") && !is_html(text)
 }
 
 fn is_html(text: &str) -> bool {
     let begin: String = text.trim_start().chars().take(64).collect::<String>().to_ascii_lowercase();
-    ["<!doctype html", "<html", "<head", "<body", "<script", "<iframe"].iter().any(|tag| begin.starts_with(tag))
+    ["<!doctype html", "<html", "<head", "<body", "<script", "<iframe"]
+        .iter()
+        .any(|tag| begin.starts_with(tag))
 }
 
 /// What the scan does with a file of this type.
@@ -265,8 +281,11 @@ mod tests {
             (UNKNOWN, b"\x01\x02\x03", Some(UNKNOWN)),
             (UNKNOWN, b"hello", Some("text/plain")),
             (UNKNOWN, b"", Some("text/plain")),
-            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", b"PK\x03\x04..",
-             Some("application/vnd.openxmlformats-officedocument.wordprocessingml.document")),
+            (
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                b"PK\x03\x04..",
+                Some("application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+            ),
             ("image/svg+xml", SVG, Some("image/svg+xml")),
             ("text/plain", SVG, Some("image/svg+xml")),
             ("text/csv", SVG, None),

@@ -161,15 +161,23 @@ pub(crate) fn base_name(name: &str) -> &str {
 pub(crate) fn check_name(field: &str, name: &str) -> Result<()> {
     let mut checks = Checks::new();
     checks.length(field, name, 1, LONGEST_NAME);
-    let fits = !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) && !matches!(name, "." | "..");
-    checks.ensure(fits, field, FieldCode::InvalidFormat, "takes no slashes, line breaks and control characters");
+    let fits =
+        !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) && !matches!(name, "." | "..");
+    checks.ensure(
+        fits,
+        field,
+        FieldCode::InvalidFormat,
+        "takes no slashes, line breaks and control characters",
+    );
     checks.finish()
 }
 
 /// `Content-Disposition` (RFC 6266): the name in ASCII for old clients, and as it is.
 pub(crate) fn disposition(is_inline: bool, name: &str) -> String {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '%') || c == ' ' { c } else { '_' })
+        .collect();
     let exact = name.bytes().fold(String::new(), |mut text, byte| {
         use std::fmt::Write as _;
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
@@ -230,7 +238,10 @@ mod tests {
     #[test]
     fn a_name_in_a_header_can_not_break_out_of_it() {
         let text = disposition(false, "a\"; x=\"\u{e4}.txt");
-        assert_eq!(text, "attachment; filename=\"a_; x=__.txt\"; filename*=UTF-8''a%22%3B%20x%3D%22%C3%A4.txt");
+        assert_eq!(
+            text,
+            "attachment; filename=\"a_; x=__.txt\"; filename*=UTF-8''a%22%3B%20x%3D%22%C3%A4.txt"
+        );
         assert!(disposition(true, "a.png").starts_with("inline; "));
     }
 

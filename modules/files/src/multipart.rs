@@ -62,7 +62,9 @@ pub(crate) fn boundary(content_type: Option<&str>) -> Result<String> {
         return Err(wrong());
     }
     let boundary = parameters(rest).find(|(name, _)| name == "boundary").map(|(_, value)| value);
-    let fits = |text: &String| (1..=BOUNDARY).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let fits = |text: &String| {
+        (1..=BOUNDARY).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b))
+    };
     boundary.filter(fits).ok_or_else(wrong)
 }
 
@@ -298,7 +300,8 @@ mod tests {
     use super::*;
 
     fn reader(body: &[u8], step: usize) -> Multipart {
-        let pieces: Vec<Result<Bytes>> = body.chunks(step).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let pieces: Vec<Result<Bytes>> =
+            body.chunks(step).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Multipart::new("XyZ", stream::iter(pieces))
     }
 

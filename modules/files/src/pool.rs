@@ -59,19 +59,23 @@ impl FilePool {
     ///
     /// # Errors
     /// `overloaded` at once when too much waits; `internal` when it panicked.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
         let work = move || {
             if !answer.is_closed() {
                 let _ = answer.send(work());
             }
         };
-        if !self.0.take_on(Box::new(work))? {
+        if let Some(first) = self.0.take_on(Box::new(work))? {
             let shared = Arc::clone(&self.0);
-            let started = std::thread::Builder::new().name("files".to_owned()).spawn(move || shared.work());
+            let started =
+                std::thread::Builder::new().name("files".to_owned()).spawn(move || shared.work(first));
             if let Err(error) = started {
                 self.0.lock().threads -= 1;
-                tracing::warn!(%error, "no further thread for files can be started");
+                return Err(Error::internal(error));
             }
         }
         answered.await.map_err(|_| Error::internal("work on a file ended without an answer"))
@@ -83,9 +87,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts work into the queue. False: a thread has to be started for it, and is counted already.
-    fn take_on(&self, work: Work) -> Result<bool> {
+    /// Puts work into the queue; gives it back when a thread has to be started for it, which is counted already.
+    fn take_on(&self, work: Work) -> Result<Option<Work>> {
         let mut state = self.lock();
+        if state.idle <= state.waiting.len() && state.threads < self.options.threads {
+            state.threads += 1;
+            return Ok(Some(work));
+        }
         if state.waiting.len() >= self.options.places {
             return Err(Error::new(
                 Slug::Overloaded,
@@ -93,19 +101,17 @@ impl Shared {
             ));
         }
         state.waiting.push_back(work);
-        if state.idle >= state.waiting.len() || state.threads >= self.options.threads {
-            self.work_came.notify_one();
-            return Ok(true);
-        }
-        state.threads += 1;
-        Ok(false)
+        self.work_came.notify_one();
+        Ok(None)
     }
 
-    fn work(&self) {
-        while let Some(work) = self.next() {
+    fn work(&self, first: Work) {
+        let mut next = Some(first);
+        while let Some(work) = next {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 tracing::error!("work on a file panicked");
             }
+            next = self.next();
         }
         vips::leave_thread();
     }
@@ -151,7 +157,7 @@ mod tests {
                 })
             })
             .collect();
-        while pool.0.lock().threads < 2 || !pool.0.lock().waiting.is_empty() {
+        while pool.0.lock().threads < 2 {
             tokio::task::yield_now().await;
         }
         let queued = tokio::spawn({

@@ -75,8 +75,7 @@ mod tests {
         let key = RootKey::new(&[5; 32]);
         let now = Timestamp::real();
         let end = now.plus(Duration::from_secs(60));
-        let grant =
-            Grant { tenant: TenantId::new(), file: FileId::new(), expires_at: end, is_inline: true };
+        let grant = Grant { tenant: TenantId::new(), file: FileId::new(), expires_at: end, is_inline: true };
         let token = grant.sign(&key);
         assert_eq!(Grant::read(&token, &key, now).unwrap(), grant);
         assert_eq!(Grant::read(&token, &key, end).unwrap_err().slug(), Slug::Gone);

@@ -109,10 +109,7 @@ async fn send(content: &Content, asked: &HeaderMap) -> Result<Response> {
     describe(headers, content);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     headers.insert(header::CONTENT_TYPE, value(&typed(&content.media_type)));
-    headers.insert(
-        header::CONTENT_DISPOSITION,
-        value(&model::disposition(content.is_inline, &content.name)),
-    );
+    headers.insert(header::CONTENT_DISPOSITION, value(&model::disposition(content.is_inline, &content.name)));
     if is_part {
         let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
         headers.insert(header::CONTENT_RANGE, value(&text));
@@ -230,7 +227,9 @@ mod tests {
 
     #[test]
     fn what_the_client_has_is_not_sent_again() {
-        for (text, has) in [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)] {
+        for (text, has) in
+            [("\"a\"", true), ("W/\"a\"", true), ("\"b\", \"a\"", true), ("*", true), ("\"b\"", false)]
+        {
             assert_eq!(has_already(&asked(&[(header::IF_NONE_MATCH, text)]), "\"a\""), has, "{text}");
         }
     }

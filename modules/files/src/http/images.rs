@@ -104,11 +104,21 @@ impl ProcessIn {
         let mut checks = Checks::new();
         let empty = self.crop.is_none() && self.rotate.is_none() && self.resize.is_none();
         let nothing = empty && self.format.is_none() && self.quality.is_none();
-        checks.ensure(!nothing, "/", FieldCode::Required, "says nothing to do; name crop, rotate, resize, format or quality");
+        checks.ensure(
+            !nothing,
+            "/",
+            FieldCode::Required,
+            "says nothing to do; name crop, rotate, resize, format or quality",
+        );
         if let Some(crop) = &self.crop {
             let largest = i64::from(u32::MAX);
             checks.range("/crop/left", crop.left, 0, largest).range("/crop/top", crop.top, 0, largest);
-            checks.range("/crop/width", crop.width, 1, largest).range("/crop/height", crop.height, 1, largest);
+            checks.range("/crop/width", crop.width, 1, largest).range(
+                "/crop/height",
+                crop.height,
+                1,
+                largest,
+            );
         }
         if let Some(resize) = &self.resize {
             checks.range("/resize/width", resize.width, 1, LONGEST);
@@ -221,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_wish_says_what_to_do() {
-        let made = change(r#"{"crop":{"left":1,"top":2,"width":3,"height":4},"rotate":270,"format":"jpeg"}"#).unwrap();
+        let made = change(r#"{"crop":{"left":1,"top":2,"width":3,"height":4},"rotate":270,"format":"jpeg"}"#)
+            .unwrap();
         assert_eq!(made.edit.crop, Some(Area { left: 1, top: 2, width: 3, height: 4 }));
         assert_eq!((made.edit.turn, made.output, made.quality), (Turn::Left, Some(Output::Jpeg), 80));
         for (bad, field) in [

@@ -158,7 +158,9 @@ fn zip_within(source: &mut dyn Source, budget: &mut Budget, depth: u8) -> Result
         budget.entry()?;
         let entry = Entry::read(&mut rest).ok_or_else(broken)?;
         if entry.leads_out {
-            return Err(Refusal::from("An entry of the archive would be unpacked outside of its folder.").into());
+            return Err(
+                Refusal::from("An entry of the archive would be unpacked outside of its folder.").into()
+            );
         }
         packed += entry.packed;
         if packed > size {
@@ -230,7 +232,9 @@ impl Entry {
 
 fn leads_out(name: &[u8]) -> bool {
     let is_separator = |b: &u8| matches!(b, b'/' | b'\\');
-    name.first().is_some_and(is_separator) || name.get(1) == Some(&b':') || name.split(is_separator).any(|part| part == b"..")
+    name.first().is_some_and(is_separator)
+        || name.get(1) == Some(&b':')
+        || name.split(is_separator).any(|part| part == b"..")
 }
 
 /// Unpacks and counts; gives what came out if it is a ZIP file that is small enough to be looked into.
@@ -363,7 +367,8 @@ mod tests {
     #[test]
     fn an_archive_of_documents_is_kept() {
         let inner = zipped(&[entry("a.txt", "hello")]);
-        let file = zipped(&[entry("docs/a.txt", "hello"), entry("docs/b.zip", inner.to_vec()), entry("e", "")]);
+        let file =
+            zipped(&[entry("docs/a.txt", "hello"), entry("docs/b.zip", inner.to_vec()), entry("e", "")]);
         assert_eq!(refusal(file), None);
         assert_eq!(refusal(zipped(&[])), None);
     }

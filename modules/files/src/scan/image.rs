@@ -109,7 +109,9 @@ fn is_only_an_image(bytes: &[u8], format: Format) -> Result<(), Refusal> {
         return also("a ZIP archive");
     }
     // `GIF89a/*…*/=1` is a script, too: the width reads as the beginning of a comment or an assignment.
-    if format == Format::Gif && bytes.get(6..8).is_some_and(|width| matches!(width, b"/*" | b"//") || width[0] == b'=') {
+    if format == Format::Gif
+        && bytes.get(6..8).is_some_and(|width| matches!(width, b"/*" | b"//") || width[0] == b'=')
+    {
         return also("a script");
     }
     Ok(())

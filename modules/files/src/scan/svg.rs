@@ -181,7 +181,10 @@ mod tests {
     use super::*;
 
     fn svg(inside: &str) -> Result<(), Refusal> {
-        check(format!("<?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\">{inside}</svg>").as_bytes())
+        check(
+            format!("<?xml version=\"1.0\"?><svg xmlns=\"http://www.w3.org/2000/svg\">{inside}</svg>")
+                .as_bytes(),
+        )
     }
 
     #[test]

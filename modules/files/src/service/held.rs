@@ -4,7 +4,7 @@ use fabric::{blobs::BlobKey, postgres::Tx};
 use kernel::{Ctx, Error, Result, Slug};
 
 use crate::{
-    Files,
+    Files, jobs,
     model::{self, Bucket, FileId, MOST_UPLOADS, STORAGE},
     store,
 };
@@ -35,7 +35,8 @@ impl Held {
         let mut tx = files.db.tenant(&cx)?.begin().await?;
         tx.reserve(STORAGE, signed(bytes)).await?;
         if !store::begin_upload(&mut tx, id, bucket, signed(bytes)).await? {
-            let detail = format!("A tenant has at most {MOST_UPLOADS} uploads under way; try again in a moment.");
+            let detail =
+                format!("A tenant has at most {MOST_UPLOADS} uploads under way; try again in a moment.");
             return Err(Error::new(Slug::Overloaded, detail));
         }
         tx.commit(()).await?;
@@ -110,16 +111,18 @@ fn fresh(cx: &Ctx) -> Ctx {
     Ctx::build(cx.sandbox().clone(), cx.clock().clone()).caller(cx.caller().clone()).finish()
 }
 
-/// What was stored of a file that never was goes, then what it had reserved.
+/// What a file that never was had reserved goes back, and what was stored of it goes. Nothing happens to a file that was
+/// noted after all: when the connection to the database broke just then, nobody here knows.
 pub(super) async fn give_back(files: &Files, cx: &Ctx, id: FileId, folder: &BlobKey) {
     let done = async {
-        // No copy of the sandbox knows the file: no row of it was ever there.
-        files.blobs.delete_below(Some(folder)).await?;
         let mut tx = files.db.tenant(cx)?.begin().await?;
-        if let Some(reserved) = store::end_upload(&mut tx, id).await? {
-            tx.reserve(STORAGE, -reserved).await?;
-        }
-        tx.commit(()).await
+        let Some(reserved) = store::end_upload(&mut tx, id).await? else { return Ok(()) };
+        tx.reserve(STORAGE, -reserved).await?;
+        // For a process that dies now, and for what the store still had under way when the upload was given up.
+        jobs::enqueue_erase(&mut tx, folder, cx.now()).await?;
+        tx.commit(()).await?;
+        // No copy of the sandbox knows the file: no row of it was ever there.
+        files.blobs.delete_below(Some(folder)).await.map(drop)
     };
     if let Err(error) = done.await {
         tracing::warn!(%id, ?error, "an upload that ended could not be cleared; it is tried again later");

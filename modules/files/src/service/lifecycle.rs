@@ -8,7 +8,9 @@ use kernel::{Ctx, Result, Slug};
 
 use super::{held::give_back, tell_and_keep};
 use crate::{
-    Files, events, http::files::FileOut, jobs,
+    Files, events,
+    http::files::FileOut,
+    jobs,
     model::{self, Bucket, FileId, FileState, STORAGE},
     store::{self, FileRow},
 };

@@ -45,7 +45,8 @@ impl Files {
             Some(blob) => blob.bytes(MOST).await?,
             None => {
                 let original = self.whole_image(&model::blob(&folder, ORIGINAL)?).await?;
-                let bytes = self.pool.run(move || smaller(&original, format, preset, is_transparent)).await??;
+                let bytes =
+                    self.pool.run(move || smaller(&original, format, preset, is_transparent)).await??;
                 self.blobs.put(&key, bytes.clone()).await?;
                 bytes
             }

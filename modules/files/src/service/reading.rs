@@ -51,8 +51,11 @@ impl Files {
         let tenant = cx.tenant()?;
         let limit = page_size(query.limit)?;
         let name = format!("{LIST}?bucket={:?}&state={:?}", query.bucket, query.state);
-        let after: Option<(i64, FileId)> =
-            query.cursor.as_deref().map(|cursor| self.cursor.read(Some(tenant), &name, cursor)).transpose()?;
+        let after: Option<(i64, FileId)> = query
+            .cursor
+            .as_deref()
+            .map(|cursor| self.cursor.read(Some(tenant), &name, cursor))
+            .transpose()?;
         let after = after.and_then(|(micros, id)| Some((Timestamp::from_micros(micros)?, id)));
         let there = [FileState::Available, FileState::PendingScan, FileState::Rejected];
         let one = query.state.map(|state| [state]);

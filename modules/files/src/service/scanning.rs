@@ -6,7 +6,9 @@ use kernel::{Ctx, Error, Result, Slug};
 
 use super::{tell, tell_and_keep};
 use crate::{
-    Files, events, http::files::FileOut, jobs,
+    Files, events,
+    http::files::FileOut,
+    jobs,
     media::{self, Kind},
     model::{self, FileId, FileState, ORIGINAL, STORAGE},
     scan::{self, Pictures, Refusal, Source},

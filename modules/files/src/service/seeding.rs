@@ -6,7 +6,8 @@ use kernel::{Ctx, Result, Slug, TenantId};
 
 use super::{scanning::Outcome, tell, tell_and_keep};
 use crate::{
-    Files, events, http::files::FileOut,
+    Files, events,
+    http::files::FileOut,
     media,
     model::{self, Bucket, FileId, FileState, ORIGINAL, STORAGE},
     scan::Passing,
@@ -52,7 +53,8 @@ impl Files {
         }
         model::check_name("name", &file.name)?;
         let head = &file.bytes[..file.bytes.len().min(media::HEAD)];
-        let media_type = media::true_type(&file.media_type, head).map_err(|reason| model::rejected(&reason))?;
+        let media_type =
+            media::true_type(&file.media_type, head).map_err(|reason| model::rejected(&reason))?;
         let mut passing = Passing::new();
         passing.see(&file.bytes).map_err(|refusal| model::rejected(&refusal.0))?;
         file.lay(&self.blobs, cx.tenant()?).await?;
@@ -60,7 +62,9 @@ impl Files {
         let look = match self.examine(&folder, media::kind_of(&media_type)).await? {
             Outcome::Clean(look) => look,
             Outcome::Refused(refusal) => return Err(model::rejected(&refusal.0)),
-            Outcome::Later => return Err(kernel::Error::new(Slug::Overloaded, "Too many files are looked at.")),
+            Outcome::Later => {
+                return Err(kernel::Error::new(Slug::Overloaded, "Too many files are looked at."));
+            }
         };
         let size = file.bytes.len() as u64;
         let mut tx = self.db.tenant(cx)?.begin().await?;

@@ -7,7 +7,8 @@ use kernel::{Ctx, Error, FieldCode, IdempotencyKey, Result, Slug};
 
 use super::{held::Held, scanning::Outcome, tell, tell_and_keep};
 use crate::{
-    Files, events, http::files::FileOut,
+    Files, events,
+    http::files::FileOut,
     jobs::{self, ScanJob},
     media::{self, HEAD, Kind},
     model::{self, Bucket, FileState, MOST_BYTES, ORIGINAL},
@@ -99,7 +100,11 @@ impl Files {
             stored?;
             if let Some(part) = body.next().await? {
                 let field = format!("/{}", part.name);
-                return Err(Error::field(field, FieldCode::NotAllowed, "comes before the file, not after it"));
+                return Err(Error::field(
+                    field,
+                    FieldCode::NotAllowed,
+                    "comes before the file, not after it",
+                ));
             }
             match self.examine(&held.folder, kind).await? {
                 Outcome::Clean(look) => self.note(cx, &held, &form, &received, Some(look)).await.map(Ok),
@@ -217,7 +222,8 @@ impl Form {
                     return Err(Error::field(field, FieldCode::NotAllowed, "is there twice"));
                 }
                 _ => {
-                    let message = "there is no such field; expected bucket, name, and the file as the last one";
+                    let message =
+                        "there is no such field; expected bucket, name, and the file as the last one";
                     return Err(Error::field(field, FieldCode::UnknownField, message));
                 }
             }

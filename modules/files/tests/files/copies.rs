@@ -5,7 +5,11 @@ use crate::support::{Ground, bytes, ground, ground_with, upload};
 
 async fn id_of(ground: &Ground, sandbox: &str) -> String {
     let mut control = ground.kernel.admin_sql("pk_control").await;
-    sqlx::query_scalar("select id::text from control.sandbox where name = $1").bind(sandbox).fetch_one(&mut control).await.unwrap()
+    sqlx::query_scalar("select id::text from control.sandbox where name = $1")
+        .bind(sandbox)
+        .fetch_one(&mut control)
+        .await
+        .unwrap()
 }
 
 fn prefixes(blobs: &[std::path::PathBuf]) -> std::collections::BTreeSet<String> {
@@ -50,7 +54,9 @@ async fn a_copy_reads_what_its_source_wrote_and_a_prefix_goes_with_its_last_read
     let (of_source, of_copy) = (id_of(&ground, "source").await, id_of(&ground, "copy").await);
     operator.delete("/api/v1/sandboxes/source").await.expect(204);
     assert_eq!(bytes(&copy, &path(&lost)).await.1, b"removed in the source");
-    ground.blobs_become("the source's blobs are still read", |blobs| prefixes(blobs).contains(&of_source)).await;
+    ground
+        .blobs_become("the source's blobs are still read", |blobs| prefixes(blobs).contains(&of_source))
+        .await;
     operator.delete("/api/v1/sandboxes/copy").await.expect(204);
     ground
         .blobs_become("both prefixes are gone", |blobs| {
@@ -82,7 +88,9 @@ async fn a_reset_begins_anew_and_the_demo_has_its_files_again() {
         assert!(files.data().iter().filter(|file| file["thumbnails"][0] == "icon_32").count() >= 4);
         if round == 0 {
             upload(&admin, "own.txt", "text/plain", b"hello").await.expect(201);
-            ground.blobs_become("it writes under its own id", |blobs| prefixes(blobs).contains(&before)).await;
+            ground
+                .blobs_become("it writes under its own id", |blobs| prefixes(blobs).contains(&before))
+                .await;
             operator.post("/api/v1/sandboxes/acme/reset", json!({})).await.expect(200);
         }
     }

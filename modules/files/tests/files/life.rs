@@ -45,7 +45,10 @@ async fn a_signed_address_is_good_for_one_file_until_its_time() {
     let path = &url[url.find("/api").unwrap()..];
     let stranger = ground.kernel.api();
     let (headers, content) = bytes(&stranger, path).await;
-    assert_eq!((content, headers["content-disposition"].to_str().unwrap().starts_with("inline")), (b"hello".to_vec(), true));
+    assert_eq!(
+        (content, headers["content-disposition"].to_str().unwrap().starts_with("inline")),
+        (b"hello".to_vec(), true)
+    );
     let part = stranger.raw(Method::GET, path).header("range", "bytes=1-2").send().await.unwrap();
     assert_eq!((part.status().as_u16(), &part.bytes().await.unwrap()[..]), (206, &b"el"[..]));
     let mut bent = path.to_owned();
@@ -54,9 +57,17 @@ async fn a_signed_address_is_good_for_one_file_until_its_time() {
     stranger.get(&bent).await.expect_problem(404, "not-found");
     stranger.get("/api/v1/signed-files/x").await.expect_problem(404, "not-found");
     for bad in ["0", "604801", "x"] {
-        owner.get(&format!("/api/v1/files/{id}/url?expiresIn={bad}")).await.expect_problem(400, "validation-error");
+        owner
+            .get(&format!("/api/v1/files/{id}/url?expiresIn={bad}"))
+            .await
+            .expect_problem(400, "validation-error");
     }
-    ground.kernel.operator().post("/api/v1/sandboxes", json!({ "name": "other", "template": "empty" })).await.expect(201);
+    ground
+        .kernel
+        .operator()
+        .post("/api/v1/sandboxes", json!({ "name": "other", "template": "empty" }))
+        .await
+        .expect(201);
     stranger.sandbox("other").get(path).await.expect_problem(404, "not-found");
     ground.forward(2).await;
     stranger.get(path).await.expect_problem(410, "gone");
@@ -72,7 +83,8 @@ async fn what_is_known_of_a_file_changes_in_turn() {
     let known = owner.get(&format!("{path}/metadata")).await.expect(200);
     assert_eq!(known.headers["etag"], "\"v1\"");
     let patch = json!({ "name": "b.txt", "description": "Draft" });
-    let rename = |tag: &'static str| owner.send(Method::PATCH, &path, Some(patch.clone()), &[("if-match", tag)]);
+    let rename =
+        async |tag: &str| owner.send(Method::PATCH, &path, Some(patch.clone()), &[("if-match", tag)]).await;
     let changed = rename("\"v1\"").await.expect(200);
     assert_eq!((&changed.body["name"], &changed.body["description"]), (&"b.txt".into(), &"Draft".into()));
     rename("\"v1\"").await.expect_problem(412, "precondition-failed");
@@ -80,7 +92,10 @@ async fn what_is_known_of_a_file_changes_in_turn() {
     owner.patch(&path, json!({ "bucket": "assets" })).await.expect_problem(400, "validation-error");
     let taken = owner.patch(&path, json!({ "description": "" })).await.expect(200);
     assert!(taken.body["description"].is_null());
-    assert_eq!(ground.audited(&id).await, ["files.file.uploaded", "files.file.updated", "files.file.updated"]);
+    assert_eq!(
+        ground.audited(&id).await,
+        ["files.file.uploaded", "files.file.updated", "files.file.updated"]
+    );
     ground.close().await;
 }
 
@@ -88,12 +103,22 @@ async fn what_is_known_of_a_file_changes_in_turn() {
 async fn a_file_that_waits_for_its_scan_is_looked_at_later() {
     let ground = ground().await;
     let owner = ground.owner().await;
-    let good = upload(&owner, "a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>").await.expect(201).id();
-    let bad = upload(&owner, "b.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'></svg>").await.expect(201).id();
+    let good = upload(&owner, "a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+        .await
+        .expect(201)
+        .id();
+    let bad = upload(&owner, "b.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'></svg>")
+        .await
+        .expect(201)
+        .id();
     // As a busy scanner, or a process that died, leaves them; the one with other bytes than were looked at.
     let mut admin = ground.kernel.admin_sql("pk_default").await;
     for blob in ground.blobs().iter().filter(|path| path.to_string_lossy().contains(&bad)) {
-        std::fs::write(ground.folder.path().join("data/blobs").join(blob), b"<svg><script>alert(1)</script></svg>").unwrap();
+        std::fs::write(
+            ground.folder.path().join("data/blobs").join(blob),
+            b"<svg><script>alert(1)</script></svg>",
+        )
+        .unwrap();
     }
     sqlx::query("update files.file set state = 'pending_scan'").execute(&mut admin).await.unwrap();
     owner.get(&format!("/api/v1/files/{good}")).await.expect_problem(404, "not-found");

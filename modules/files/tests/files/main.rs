@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests: a panic is a failed test")]
 
 mod copies;
-mod hostile;
 mod life;
-mod memory;
 mod pictures;
 mod support;
 mod uploads;

@@ -62,7 +62,10 @@ impl Ground {
         let mut owner = self.kernel.owner_sql("default").await;
         let give_up = Instant::now() + Duration::from_secs(30);
         loop {
-            let waiting: bool = sqlx::query_scalar("select exists (select from kernel.outbox)").fetch_one(&mut owner).await.unwrap();
+            let waiting: bool = sqlx::query_scalar("select exists (select from kernel.outbox)")
+                .fetch_one(&mut owner)
+                .await
+                .unwrap();
             if !waiting {
                 let told = "select type from kernel.event where key = $1 and topic = 'platform.files.events' order by position";
                 return sqlx::query_scalar(told).bind(file).fetch_all(&mut owner).await.unwrap();
@@ -111,7 +114,11 @@ impl Ground {
     pub async fn forward(&self, days: i64) {
         let offset_micros = days * 86_400 * 1_000_000;
         let mut admin = self.kernel.admin_sql("pk_default").await;
-        sqlx::query("update kernel.clock set offset_micros = $1").bind(offset_micros).execute(&mut admin).await.unwrap();
+        sqlx::query("update kernel.clock set offset_micros = $1")
+            .bind(offset_micros)
+            .execute(&mut admin)
+            .await
+            .unwrap();
         let cell = self.kernel.cell("default").await;
         cell.clock().adjust(ClockSetting { offset_micros, frozen_at: None });
     }
@@ -145,7 +152,8 @@ pub const FORM: &str = "multipart/form-data; boundary=bound";
 pub const UPLOAD: &str = "/api/v1/files/upload";
 
 pub async fn upload(api: &Api, name: &str, media_type: &str, content: &[u8]) -> Answer {
-    sent(api.raw(Method::POST, UPLOAD).header("content-type", FORM).body(form(name, media_type, content))).await
+    sent(api.raw(Method::POST, UPLOAD).header("content-type", FORM).body(form(name, media_type, content)))
+        .await
 }
 
 pub async fn sent(request: reqwest::RequestBuilder) -> Answer {
@@ -169,7 +177,11 @@ pub fn picture(width: u16, height: u16) -> Picture {
     for y in 0..u32::from(height) {
         for x in 0..u32::from(width) {
             let spot = (x / 7 ^ y / 5).wrapping_mul(2_654_435_761) >> 27;
-            pixels.extend([(x * 255 / u32::from(width)) as u8, (y * 255 / u32::from(height)) as u8, spot as u8 * 6]);
+            pixels.extend([
+                (x * 255 / u32::from(width)) as u8,
+                (y * 255 / u32::from(height)) as u8,
+                spot as u8 * 6,
+            ]);
         }
     }
     Picture::from_pixels(width, height, &pixels).unwrap()

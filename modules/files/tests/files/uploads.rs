@@ -10,7 +10,8 @@ async fn a_file_comes_and_goes_whole_or_in_part() {
     let ground = ground().await;
     let owner = ground.owner().await;
     let content: Vec<u8> = (0..300_000_u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
-    let made = upload(&owner, "C:\\data\\Größe 1.bin", "application/octet-stream", &content).await.expect(201);
+    let made =
+        upload(&owner, "C:\\data\\Größe 1.bin", "application/octet-stream", &content).await.expect(201);
     assert_eq!(made.body["name"], "Größe 1.bin");
     assert_eq!(made.body["state"], "available");
     assert_eq!(made.body["bucket"], "assets");
@@ -24,10 +25,16 @@ async fn a_file_comes_and_goes_whole_or_in_part() {
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert!(headers["content-security-policy"].to_str().unwrap().contains("sandbox"));
     let disposition = headers["content-disposition"].to_str().unwrap();
-    assert!(disposition.starts_with("attachment;") && disposition.contains("Gr%C3%B6%C3%9Fe%201.bin"), "{disposition}");
+    assert!(
+        disposition.starts_with("attachment;") && disposition.contains("Gr%C3%B6%C3%9Fe%201.bin"),
+        "{disposition}"
+    );
 
     let part = owner.raw(Method::GET, &path).header("range", "bytes=100-199").send().await.unwrap();
-    assert_eq!((part.status().as_u16(), &part.headers()["content-range"]), (206, &format!("bytes 100-199/{}", content.len()).parse().unwrap()));
+    assert_eq!(
+        (part.status().as_u16(), &part.headers()["content-range"]),
+        (206, &format!("bytes 100-199/{}", content.len()).parse().unwrap())
+    );
     assert_eq!(part.bytes().await.unwrap(), content[100..200]);
     let behind = owner.raw(Method::GET, &path).header("range", "bytes=99999999-");
     sent(behind).await.expect_problem(416, "range-not-satisfiable");
@@ -35,7 +42,10 @@ async fn a_file_comes_and_goes_whole_or_in_part() {
     let again = owner.raw(Method::GET, &path).header("if-none-match", tag).send().await.unwrap();
     assert_eq!(again.status(), 304);
     let head = owner.raw(Method::HEAD, &path).send().await.unwrap();
-    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &headers["content-length"]));
+    assert_eq!(
+        (head.status().as_u16(), &head.headers()["content-length"]),
+        (200, &headers["content-length"])
+    );
 
     assert_eq!(ground.told(&id).await, ["files.file.uploaded", "files.file.available"]);
     assert_eq!(ground.audited(&id).await, ["files.file.uploaded"]);
@@ -84,7 +94,8 @@ async fn an_upload_without_a_length_is_counted_as_it_comes() {
     ground.allow(3_000_000).await;
     let chunked = |bytes: usize| {
         let body = form("a.bin", "application/octet-stream", &vec![0xfe; bytes]);
-        let pieces: Vec<Result<Vec<u8>, std::io::Error>> = body.chunks(50_000).map(|piece| Ok(piece.to_vec())).collect();
+        let pieces: Vec<Result<Vec<u8>, std::io::Error>> =
+            body.chunks(50_000).map(|piece| Ok(piece.to_vec())).collect();
         let request = owner.raw(Method::POST, UPLOAD).header("content-type", FORM);
         sent(request.body(reqwest::Body::wrap_stream(stream::iter(pieces))))
     };
@@ -111,7 +122,8 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     ground.used_becomes(0).await;
     ground.blobs_become("nothing is stored", <[_]>::is_empty).await;
     let mut sql = ground.kernel.owner_sql("default").await;
-    let open: i64 = sqlx::query_scalar("select count(*) from files.upload").fetch_one(&mut sql).await.unwrap();
+    let open: i64 =
+        sqlx::query_scalar("select count(*) from files.upload").fetch_one(&mut sql).await.unwrap();
     assert_eq!(open, 0);
     assert!(owner.get("/api/v1/files").await.expect(200).data().is_empty());
     ground.close().await;
@@ -123,7 +135,8 @@ async fn with_a_key_the_same_file_is_uploaded_once() {
     let owner = ground.owner().await;
     let key = "0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10";
     let send = |content: &'static [u8]| {
-        let request = owner.raw(Method::POST, UPLOAD).header("content-type", FORM).header("idempotency-key", key);
+        let request =
+            owner.raw(Method::POST, UPLOAD).header("content-type", FORM).header("idempotency-key", key);
         sent(request.body(form("a.txt", "text/plain", content)))
     };
     let first = send(b"hello").await.expect(201);
@@ -137,14 +150,22 @@ async fn with_a_key_the_same_file_is_uploaded_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_does_not_fit_says_what_is_wrong() {
-    let ground = ground_with(KernelOptions::default().with("KERNEL_TEMPLATE", "empty").with("FILES_MAX_IMAGE_SIZE_MB", "1")).await;
+    let ground = ground_with(
+        KernelOptions::default().with("KERNEL_TEMPLATE", "empty").with("FILES_MAX_IMAGE_SIZE_MB", "1"),
+    )
+    .await;
     let owner = ground.owner().await;
-    owner.post(UPLOAD, serde_json::json!({ "name": "x" })).await.expect_problem(415, "unsupported-media-type");
+    owner
+        .post(UPLOAD, serde_json::json!({ "name": "x" }))
+        .await
+        .expect_problem(415, "unsupported-media-type");
     let fields = |text: &str| {
         let body = format!("{text}--bound--\r\n").replace('\n', "\r\n").replace("\r\r", "\r");
         sent(owner.raw(Method::POST, UPLOAD).header("content-type", FORM).body(body))
     };
-    let part = |name: &str, value: &str| format!("--bound\nContent-Disposition: form-data; name=\"{name}\"\n\n{value}\n");
+    let part = |name: &str, value: &str| {
+        format!("--bound\nContent-Disposition: form-data; name=\"{name}\"\n\n{value}\n")
+    };
     for (body, field) in [
         (part("bucket", "assets"), "/file"),
         (part("bucket", "attic"), "/bucket"),

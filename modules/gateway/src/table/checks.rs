@@ -74,7 +74,7 @@ fn own_mistakes(operation: &Operation) -> Vec<String> {
     ensure(fits, "its status of success must be 101 or 200 to 399");
     if let Some(example) = operation.example {
         ensure(serde_json::from_str::<serde_json::Value>(example).is_ok(), "its example is not JSON");
-        let takes_one = operation.body.is_some() || operation.rpc.is_some();
+        let takes_one = operation.body.is_some() || operation.form.is_some() || operation.rpc.is_some();
         ensure(takes_one, "has an example of a body and takes none");
     }
     match (&operation.rpc, Contract::at(&operation.path)) {

@@ -21,6 +21,7 @@ fn resident_bytes() -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_file_flows_through_without_filling_memory() {
     const PIECES: usize = 99;
+    let _alone = crate::ALONE.lock().await;
     let ground = ground().await;
     let owner = ground.owner().await;
     let upload = |pieces: usize| {
@@ -32,7 +33,8 @@ async fn a_large_file_flows_through_without_filling_memory() {
             .chain(std::iter::repeat_n(piece, pieces))
             .chain([Bytes::copy_from_slice(tail)]);
         let parts: Vec<Result<Bytes, std::io::Error>> = parts.map(Ok).collect();
-        let request = owner.raw(Method::POST, UPLOAD).header("content-type", FORM).header("content-length", length);
+        let request =
+            owner.raw(Method::POST, UPLOAD).header("content-type", FORM).header("content-length", length);
         sent(request.body(reqwest::Body::wrap_stream(stream::iter(parts))))
     };
     upload(30).await.expect(201);
