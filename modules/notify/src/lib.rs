@@ -24,7 +24,7 @@ use fabric::{jobs::Jobs, log::EventLog, postgres::Database};
 use kernel::{Clock, Id, SandboxName, Secret};
 use lettre::message::Mailbox;
 use ports::{
-    DomainsLink, IamLink, KernelService, ModulesLink, Task,
+    DomainsLink, Hear, IamLink, KernelService, ModulesLink, Subscription, Task,
     http::{CursorKey, ServiceRoutes},
 };
 
@@ -153,6 +153,20 @@ impl KernelService for Notify {
     fn routes(&self) -> ServiceRoutes {
         let me = self.me.upgrade().expect("because `self` is borrowed from the Arc that `create` made");
         http::routes(me)
+    }
+
+    fn subscriptions(&self) -> Vec<Subscription> {
+        let db = self.db.clone();
+        let hear: Hear = Arc::new(move |cx, event| {
+            let db = db.clone();
+            Box::pin(async move {
+                match event.tenant_id {
+                    Some(tenant) => store::purge::tenant(&db, &cx, tenant).await,
+                    None => Ok(()),
+                }
+            })
+        });
+        vec![Subscription { name: "notify.purged-tenants", types: &["auth.tenant.purged"], hear }]
     }
 
     fn tasks(&self) -> Vec<Task> {

@@ -4,4 +4,5 @@ pub mod inbox;
 pub mod notifications;
 pub mod outbox;
 pub mod preferences;
+pub mod purge;
 pub mod templates;
