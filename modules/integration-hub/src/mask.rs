@@ -125,6 +125,32 @@ fn mask_members(value: &mut Value) {
     }
 }
 
+/// The texts of a request that stand under secret names: an answer may repeat them elsewhere.
+pub(crate) fn named(path: &str, headers: &BTreeMap<String, String>, body: Option<&Value>) -> Vec<String> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let parameters = form_urlencoded::parse(query.as_bytes()).into_owned();
+    let raw =
+        query.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let headers = headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    let pairs = parameters.chain(raw).chain(headers);
+    let mut found: Vec<String> = pairs.filter(|(name, _)| is_secret(name)).map(|(_, value)| value).collect();
+    if let Some(body) = body {
+        collect(body, false, &mut found);
+    }
+    found
+}
+
+fn collect(value: &Value, secret: bool, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) if secret => found.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, secret, found)),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| collect(member, secret || is_secret(name), found));
+        }
+        _ => {}
+    }
+}
+
 /// Without the one character that Postgres does not keep.
 pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
@@ -174,6 +200,14 @@ mod tests {
         assert_eq!(scrub("you sent sk_live_123, abc", &secrets), "you sent ***, abc");
         let told = scrub_json(json!({ "h": ["Bearer sk_live_123"], "sk_live_123": 1 }), &secrets);
         assert_eq!(told, json!({ "h": ["Bearer ***"], "***": 1 }));
+    }
+
+    #[test]
+    fn what_stands_under_secret_names_is_known_for_answers_that_repeat_it() {
+        let headers = BTreeMap::from([("X-Token".to_owned(), "in-header".to_owned())]);
+        let sent = json!({ "a": { "secrets": ["in-body"] }, "n": "free" });
+        let found = named("/x?api_key=in%20query&page=2", &headers, Some(&sent));
+        assert_eq!(found, ["in query", "in%20query", "in-header", "in-body"]);
     }
 
     #[test]

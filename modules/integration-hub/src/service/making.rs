@@ -122,17 +122,20 @@ impl IntegrationHub {
     /// Notes what became of a call, and tells what it did to the breaker.
     pub(super) async fn note_end(&self, tx: &mut Tx, call: &Call, made: &Made) -> Result<()> {
         let Made { sent, took } = made;
+        let Outward { path, headers, body, .. } = &call.request;
+        let mut secrets = mask::named(path, headers, body.as_ref());
+        secrets.extend_from_slice(&sent.secrets);
         let answered = |answer: &Answer| Ended {
             status: i16::try_from(answer.status.as_u16()).ok(),
             answer_type: Some(mask::storable(answer.kind())),
-            answer_body: mask::body(&answer.body, answer.kind(), &sent.secrets),
+            answer_body: mask::body(&answer.body, answer.kind(), &secrets),
             answer_bytes: i64::try_from(answer.body.len()).ok(),
             ..Ended::default()
         };
         let (state, ended) = match &sent.end {
             End::Answered(answer) => (CallState::Answered, answered(answer)),
             End::Rejected(answer) => {
-                let error = Some(mask::storable(&answer.clause(&sent.secrets)));
+                let error = Some(mask::storable(&answer.clause(&secrets)));
                 (CallState::Rejected, Ended { error, ..answered(answer) })
             }
             End::Refused(told) => {
