@@ -8,7 +8,10 @@ use futures::{Stream, stream};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use kernel::{Error, Result};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tonic::Status;
 use tonic_health::pb::{
     FILE_DESCRIPTOR_SET as HEALTH, HealthCheckRequest, HealthCheckResponse,
@@ -24,6 +27,8 @@ use crate::{door::Listener, problem::Form, rpc::is_call};
 const MOST_STREAMS: usize = 256;
 /// How long a client that asks about contracts may think between two questions.
 const IDLE: Duration = Duration::from_secs(30);
+/// The same while the process stops: what was asked is still answered, and nothing is waited for.
+const LAST: Duration = Duration::from_secs(1);
 /// How often a change of readiness is looked for on behalf of those who watch.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -153,10 +158,14 @@ impl Desk {
         let frames = stream::unfold(body, move |mut body| {
             let readiness = Arc::clone(&readiness);
             async move {
+                let stopping = async {
+                    readiness.closed().await;
+                    sleep(LAST).await;
+                };
                 tokio::select! {
                     biased;
                     frame = timeout(IDLE, body.frame()) => frame.ok().flatten().map(|frame| (frame, body)),
-                    () = readiness.closed() => None,
+                    () = stopping => None,
                 }
             }
         });
