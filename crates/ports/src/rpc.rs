@@ -91,11 +91,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 }
 
-/// A moment, as messages carry it.
+/// A moment, as messages carry it: to the millisecond, as JSON tells it, so that an answer that was kept reads like the
+/// first one.
 pub fn time(at: Timestamp) -> prost_types::Timestamp {
-    let micros = at.micros();
-    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+    let millis = at.micros().div_euclid(1_000);
+    let nanos = i32::try_from(millis.rem_euclid(1_000) * 1_000_000).unwrap_or(0);
+    prost_types::Timestamp { seconds: millis.div_euclid(1_000), nanos }
 }
 
 /// Reads an id.
@@ -190,5 +191,21 @@ fn unreadable(status: &Status, name: &str, limit: usize) -> Error {
             Slug::ValidationError,
             format!("The call does not carry one {name}: {}.", status.message().trim_end_matches('.')),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_told_to_the_millisecond() {
+        let told = |micros| {
+            let time = time(Timestamp::from_micros(micros).unwrap());
+            (time.seconds, time.nanos)
+        };
+        assert_eq!(told(1_500_999), (1, 500_000_000));
+        assert_eq!(told(-1), (-1, 999_000_000));
+        assert_eq!(told(0), (0, 0));
     }
 }

@@ -8,7 +8,10 @@ use futures::{Stream, stream};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, StreamBody};
 use kernel::{Error, Result};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tonic::Status;
 use tonic_health::pb::{
     FILE_DESCRIPTOR_SET as HEALTH, HealthCheckRequest, HealthCheckResponse,
@@ -24,6 +27,8 @@ use crate::{door::Listener, problem::Form, rpc::is_call};
 const MOST_STREAMS: usize = 256;
 /// How long a client that asks about contracts may think between two questions.
 const IDLE: Duration = Duration::from_secs(30);
+/// The same while the process stops: what was asked is still answered, and nothing is waited for.
+const LAST: Duration = Duration::from_secs(1);
 /// How often a change of readiness is looked for on behalf of those who watch.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -99,6 +104,8 @@ impl Desk {
                 .include_reflection_service(false)
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(HEALTH)
+                // What the details of a status are.
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(pb::v1::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(pb::v1alpha::FILE_DESCRIPTOR_SET)
         };
@@ -126,12 +133,15 @@ impl Desk {
             "grpc.reflection.v1alpha.ServerReflection" => self.reflection_alpha.clone(),
             _ => return Err(request),
         };
-        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
-            return Ok(
-                Status::resource_exhausted("Too many streams are open; try again in a moment.").into_http()
-            );
-        };
         let request = request.map(|body| self.bounded(body));
+        // A probe gets its answer however many watch.
+        if request.uri().path().ends_with("/Check") {
+            return Ok(answering.oneshot(request).await.unwrap_or_else(|never| match never {}));
+        }
+        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+            let full = Status::resource_exhausted("Too many streams are open; try again in a moment.");
+            return Ok(full.into_http());
+        };
         let response = answering.oneshot(request).await.unwrap_or_else(|never| match never {});
         // The place is taken until the body goes.
         Ok(response.map(|body| {
@@ -148,10 +158,14 @@ impl Desk {
         let frames = stream::unfold(body, move |mut body| {
             let readiness = Arc::clone(&readiness);
             async move {
+                let stopping = async {
+                    readiness.closed().await;
+                    sleep(LAST).await;
+                };
                 tokio::select! {
                     biased;
                     frame = timeout(IDLE, body.frame()) => frame.ok().flatten().map(|frame| (frame, body)),
-                    () = readiness.closed() => None,
+                    () = stopping => None,
                 }
             }
         });

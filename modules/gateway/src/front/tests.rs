@@ -135,3 +135,58 @@ async fn the_tree_of_parts_is_for_the_operator() {
         assert!(status != 200 || body.as_ref() == b"{\"state\":\"good\"}");
     }
 }
+
+async fn call(front: &Arc<Front>, listener: &'static str, path: &str, body: Body) -> Response<Body> {
+    let request = Request::post(path)
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("host", "localhost")
+        .extension(crate::door::Listener(listener));
+    front.call(request.body(body).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_port_takes_the_calls_that_it_is_for() {
+    let front = front(Ok(())).await;
+    let (iam, events) =
+        ("/platform.iam.v1.IamService/ListUsers", "/platform.events.v1.EventsService/Publish");
+    // 16 is the gateway's: there is no credential. 12: not on this port.
+    for (listener, path, status) in [
+        ("http", iam, "16"),
+        ("http", events, "16"),
+        ("grpc", iam, "16"),
+        ("grpc", events, "16"),
+        ("iam", iam, "16"),
+        ("iam", events, "12"),
+        ("grpc", "/nothing", "12"),
+    ] {
+        let response = call(&front, listener, path, Body::from(vec![0; 5])).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["grpc-status"], status, "{listener} {path}");
+        assert!(response.headers().contains_key("x-request-id"));
+    }
+    for (listener, path, status) in
+        [("grpc", "/openapi.json", 404), ("iam", "/openapi.json", 404), ("iam", "/ready", 200)]
+    {
+        let request = Request::get(path).header("host", "localhost");
+        let request = request.extension(crate::door::Listener(listener)).body(Body::empty()).unwrap();
+        assert_eq!(front.call(request).await.status(), status, "{listener} {path}");
+    }
+}
+
+#[tokio::test]
+async fn health_answers_while_the_process_stops_also_when_the_question_is_slow() {
+    let front = front(Ok(())).await;
+    let asked = async || {
+        let late = futures::stream::once(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok::<_, Infallible>(bytes::Bytes::from_static(&[0; 5]))
+        });
+        let response = call(&front, "grpc", "/grpc.health.v1.Health/Check", Body::from_stream(late)).await;
+        response.into_body().collect().await.unwrap().to_bytes()
+    };
+    // A frame of two bytes: the member `status` is 1 (SERVING), then 2 (NOT_SERVING).
+    assert_eq!(asked().await.as_ref(), [0, 0, 0, 0, 2, 8, 1]);
+    front.begin_shutdown();
+    assert_eq!(asked().await.as_ref(), [0, 0, 0, 0, 2, 8, 2]);
+}
