@@ -19,7 +19,7 @@ def told(details):
 
 
 def evaluated(name, provider):
-    api.set_provider(provider, name)
+    api.set_provider_and_wait(provider, name)
     client = api.get_client(name)
     answers = {}
     for number in range(people):
