@@ -12,6 +12,8 @@ built="${CARGO_TARGET_DIR:-target}/release/platform-kernel"
 say() { printf 'build: %s\n' "$*" >&2; }
 
 tools/with-python.sh tools/pack-postgres.sh "$payload"
+say "building the console"
+tools/console.sh build
 say "compiling (the first time takes some minutes)"
 cargo build --release --locked --bin platform-kernel
 

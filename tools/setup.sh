@@ -3,7 +3,7 @@
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
 #
-# Wanted: a C compiler, libclang (for PostgreSQL's own parser), python3 that can make a venv, zstd, binutils, Rust.
+# Wanted: a C compiler, libclang (for PostgreSQL's own parser), python3 that can make a venv, zstd, binutils, npm, Rust.
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -32,6 +32,7 @@ missing=()
 has_libclang || missing+=(libclang)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
+have npm || missing+=(npm)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
 # packages <manager>: the missing ones under that manager's names.
@@ -49,6 +50,7 @@ packages() {
       pacman-libclang) echo clang ;;
       pacman-python) echo python python-pip ;;
       *-zstd) echo zstd ;;
+      *-npm) echo npm ;;
       *-roots) echo ca-certificates ;;
     esac
   done | tr '\n' ' '
