@@ -36,7 +36,7 @@ export async function startKernel(): Promise<Kernel> {
   let said = "";
   child.stdout?.on("data", (text) => (said += text));
   child.stderr?.on("data", (text) => (said += text));
-  await until("the kernel", 60_000, async () => {
+  await until("the kernel", 110_000, async () => {
     if (child.exitCode !== null) throw new Error(said);
     return (await fetch(`${url}/ready`)).ok ? true : undefined;
   });
@@ -62,7 +62,7 @@ export async function startKernel(): Promise<Kernel> {
     complaints,
     async context(size = { width: 1440, height: 900 }, scheme = "light") {
       const context = await browser.newContext({ viewport: size, colorScheme: scheme });
-      context.setDefaultTimeout(10_000);
+      context.setDefaultTimeout(30_000);
       context.on("request", (request) => {
         const { hostname, protocol } = new URL(request.url());
         if (!["blob:", "data:", "about:"].includes(protocol) && hostname !== "localhost" && !hostname.endsWith(".localhost")) {
