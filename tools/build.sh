@@ -20,6 +20,8 @@ target="${CARGO_TARGET_DIR:-target}"
 say() { printf 'build: %s\n' "$*" >&2; }
 
 tools/with-python.sh tools/pack-postgres.sh "$payload"
+say "building the console"
+tools/console.sh build
 if [ "$static" = yes ]; then
   tools/static-libs.sh
   out=dist/static

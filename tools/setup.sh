@@ -4,7 +4,7 @@
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
 #
 # Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), python3 that can make a venv, zstd,
-# binutils, Rust.
+# binutils, npm, Rust.
 set -euo pipefail
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -37,6 +37,7 @@ has_libclang || missing+=(libclang)
 has_libvips || missing+=(libvips)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
+have npm || missing+=(npm)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
 # packages <manager>: the missing ones under that manager's names.
@@ -57,6 +58,7 @@ packages() {
       pacman-libvips) echo pkgconf libvips ;;
       pacman-python) echo python python-pip ;;
       *-zstd) echo zstd ;;
+      *-npm) echo npm ;;
       *-roots) echo ca-certificates ;;
     esac
   done | tr '\n' ' '

@@ -37,6 +37,10 @@ if [ -z "${SUITES:-}" ]; then
 fi
 
 passed=0 failed=0 ignored=0
+if [ -z "${SUITES:-}" ] && [ "${ONLY:-}" != lint ]; then
+  step "console build" tools/console.sh build
+  step "console unit tests" tools/console.sh test
+fi
 if [ "${ONLY:-}" != lint ]; then
   step "PostgreSQL for the tests" tools/with-python.sh tools/pack-postgres.sh "$cache/payload"
   # The tests' kernels start like a released one: with templates that were made once, by the program under test.
@@ -50,6 +54,10 @@ if [ "${ONLY:-}" != lint ]; then
   if [ "$program" -nt "$payload/data.tar.zst" ]; then
     rm -f "$payload/data.tar.zst"
     step "templates for the tests" "$program" __pack-data "$payload/data.tar.zst"
+  fi
+
+  if [ -z "${SUITES:-}" ]; then
+    PLATFORM_KERNEL_BIN="$program" step "console in Chromium" tools/console.sh e2e
   fi
 
   printf '\n== tests\n' >&2

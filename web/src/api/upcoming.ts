@@ -115,6 +115,7 @@ interface PlanOut {
   id: string;
   name: string;
   interval: string;
+  offered: boolean;
   price: number;
   currency: string;
   limits: { users: number; records: number; storageBytes: number; eventsPerDay: number; modules: number; rps: number; burst: number };
@@ -122,17 +123,21 @@ interface PlanOut {
 interface SubscriptionOut {
   id: string;
   state: string;
-  plan: PlanOut;
-  periodEnd?: string | null;
+  plan: { id: string; name: string };
+  periodEnd: string;
+  nextPlan?: { id: string; name: string } | null;
+  suspendsAt?: string | null;
+  terminatesAt?: string | null;
   version: number;
 }
 interface InvoiceOut {
   id: string;
-  number: string;
+  number: number;
   state: string;
+  plan: string;
   total: number;
   currency: string;
-  createdAt: string;
+  issuedAt: string;
 }
 interface ClockOut {
   mode: string;
@@ -163,9 +168,10 @@ declare module "./schema" {
     "/api/v1/billing/plans": { get: Get<Page<PlanOut>, undefined, Paging> };
     "/api/v1/billing/subscriptions/current": { get: Get<SubscriptionOut> };
     "/api/v1/billing/subscriptions/{id}": {
-      patch: Post<SubscriptionOut, { planId: string }, Id>;
+      patch: Post<SubscriptionOut, { plan?: string; cancelDowngrade?: boolean }, Id>;
     };
-    "/api/v1/billing/usage": { get: Get<{ current: { name: string; used: number; limit?: number | null }[] }> };
+    "/api/v1/billing/usage": { get: Get<{ current: { what: string; used: number; limit?: number | null }[] }> };
+    "/api/v1/billing/simulate": { post: Post<SubscriptionOut, { event: "payment_succeeded" | "payment_failed" | "renewal" }> };
     "/api/v1/billing/invoices": { get: Get<Page<InvoiceOut>, undefined, Paging> };
     "/api/v1/sandboxes/{name}/snapshots": {
       get: Get<Page<{ label: string; createdAt: string; bytes?: number | null }>, Name>;

@@ -17,6 +17,8 @@ import { PersonOnly } from "./operator-only";
 
 type Event = components["schemas"]["DomainEvent"];
 const route = getRouteApi("/events");
+/** The audit trail echoes every other change: followed only when it is asked for. */
+const AUDIT = "platform.audit.events";
 const KEPT = 400;
 const BACKLOG_MS = 15 * 60_000;
 
@@ -93,7 +95,7 @@ export default function Events() {
     enabled: me !== null,
   });
   const all = (topics.data?.data ?? []).map((one) => one.topic);
-  const { events, error, started, clear } = useTail(topic ? [topic] : all, running);
+  const { events, error, started, clear } = useTail(topic ? [topic] : all.filter((one) => one !== AUDIT), running);
   if (!me) return <PersonOnly title={t.events.title} />;
   const wanted = narrow.trim().toLowerCase();
   const shown = wanted

@@ -11,7 +11,7 @@ import { Button } from "../ui/button";
 import { FormDialog } from "../ui/dialog";
 import { List } from "../ui/list";
 import { ProblemNote } from "../ui/problem";
-import { tell } from "../ui/toast";
+import { tell, tellProblem } from "../ui/toast";
 import { PersonOnly } from "./operator-only";
 import { AdvanceDialog } from "./sandboxes/clock";
 
@@ -74,10 +74,26 @@ export default function Billing() {
 /** Where the subscription is on its way from trial to termination. */
 function Life({ subscription }: { subscription: Subscription }) {
   const { ahead } = useSession();
+  const mayChange = useMay("billing.change");
+  const queries = useQueryClient();
+  const [busy, setBusy] = useState<string | null>(null);
+  const simulate = async (event: "payment_failed" | "payment_succeeded" | "renewal") => {
+    setBusy(event);
+    try {
+      await api.post("/api/v1/billing/simulate", { body: { event } });
+      await queries.invalidateQueries({ queryKey: ["billing"] });
+    } catch (error) {
+      tellProblem(error);
+    } finally {
+      setBusy(null);
+    }
+  };
   const now = Date.now() + ahead;
   const steps = ["trialing", "active", "past_due", "suspended", "terminated"] as const;
   const at = steps.indexOf(subscription.state as (typeof steps)[number]);
-  const end = subscription.periodEnd ?? null;
+  const end =
+    (subscription.state === "past_due" ? subscription.suspendsAt : subscription.state === "suspended" ? subscription.terminatesAt : null) ??
+    subscription.periodEnd;
   return (
     <section className="panel life" aria-label={t.plan.life}>
       <div className="row-apart">
@@ -85,7 +101,7 @@ function Life({ subscription }: { subscription: Subscription }) {
           <h2>{t.plan.planName(subscription.plan.name)}</h2>
           <Badge tone={TONE[subscription.state]}>{t.plan.states[subscription.state as keyof typeof t.plan.states] ?? subscription.state}</Badge>
         </div>
-        {end && <span className="small muted">{t.plan.until(date(end), span(Date.parse(end) - now))}</span>}
+        {at < 4 && <span className="small muted">{t.plan.until(date(end), span(Date.parse(end) - now))}</span>}
       </div>
       <ol className="life-line">
         {steps.map((step, index) => (
@@ -94,7 +110,20 @@ function Life({ subscription }: { subscription: Subscription }) {
           </li>
         ))}
       </ol>
-      <p className="small muted">{t.plan.stateHints[subscription.state as keyof typeof t.plan.stateHints] ?? ""}</p>
+      <p className="small muted">
+        {t.plan.stateHints[subscription.state as keyof typeof t.plan.stateHints] ?? ""}
+        {subscription.nextPlan ? ` ${t.plan.next(t.plan.planName(subscription.nextPlan.name))}` : ""}
+      </p>
+      {mayChange && (
+        <div className="row" role="group" aria-label={t.plan.simulate}>
+          <span className="small muted">{t.plan.simulate}</span>
+          {(["payment_failed", "payment_succeeded", "renewal"] as const).map((event) => (
+            <Button key={event} size="small" busy={busy === event} disabled={busy !== null} onClick={() => void simulate(event)}>
+              {t.plan.events[event]}
+            </Button>
+          ))}
+        </div>
+      )}
     </section>
   );
 }
@@ -114,14 +143,14 @@ function Usage() {
       ) : (
         <div className="usage">
           {query.data.current.map((row) => (
-            <div key={row.name} className="stack-tight">
+            <div key={row.what} className="stack-tight">
               <div className="row-apart small">
-                <strong>{t.plan.limits[row.name as keyof typeof t.plan.limits] ?? row.name}</strong>
+                <strong>{t.plan.limits[row.what as keyof typeof t.plan.limits] ?? row.what}</strong>
                 <span className="tabular muted">
-                  {shown(row.name, row.used)} / {row.limit ? shown(row.name, row.limit) : t.plan.unlimited}
+                  {shown(row.what, row.used)} / {row.limit ? shown(row.what, row.limit) : t.plan.unlimited}
                 </span>
               </div>
-              <Meter part={row.limit ? row.used / row.limit : 0} label={t.plan.limits[row.name as keyof typeof t.plan.limits] ?? row.name} />
+              <Meter part={row.limit ? row.used / row.limit : 0} label={t.plan.limits[row.what as keyof typeof t.plan.limits] ?? row.what} />
             </div>
           ))}
         </div>
@@ -135,12 +164,13 @@ function Plans({ plans, subscription }: { plans: Plan[]; subscription: Subscript
   const queries = useQueryClient();
   const [chosen, setChosen] = useState<Plan | null>(null);
   const key = useMemo(() => crypto.randomUUID(), [chosen]);
+  const price = plans.find((plan) => plan.id === subscription.plan.id)?.price ?? 0;
   const limit = (name: string, value: number) => (value === 0 ? t.plan.unlimited : name === "storageBytes" ? bytes(value) : count(value));
   return (
     <section className="stack">
       <h2>{t.plan.plans}</h2>
       <ul className="plans">
-        {plans.map((plan) => {
+        {plans.filter((plan) => plan.offered || plan.id === subscription.plan.id).map((plan) => {
           const mine = plan.id === subscription.plan.id;
           return (
             <li key={plan.id} className="panel plan" data-mine={mine || undefined}>
@@ -170,12 +200,12 @@ function Plans({ plans, subscription }: { plans: Plan[]; subscription: Subscript
         open={chosen !== null}
         onClose={() => setChosen(null)}
         title={t.plan.changeTitle(chosen ? t.plan.planName(chosen.name) : "")}
-        about={chosen && chosen.price >= subscription.plan.price ? t.plan.upgradeAbout : t.plan.downgradeAbout}
+        about={chosen && chosen.price >= price ? t.plan.upgradeAbout : t.plan.downgradeAbout}
         action={t.plan.change}
         submit={() =>
           api.patch("/api/v1/billing/subscriptions/{id}", {
             path: { id: subscription.id },
-            body: { planId: chosen?.id ?? "" },
+            body: { plan: chosen?.name ?? "" },
             version: subscription.version,
             key,
           })
@@ -200,9 +230,9 @@ function Invoices() {
         list={list}
         keyOf={(row) => row.id}
         columns={[
-          { id: "number", title: t.plan.number, cell: (row) => row.number },
+          { id: "number", title: t.plan.number, cell: (row) => `#${row.number}` },
           { id: "state", title: t.users.state, cell: (row) => <Badge tone={row.state === "paid" ? "good" : row.state === "open" ? "warn" : undefined}>{row.state}</Badge> },
-          { id: "date", title: t.audit.when, cell: (row) => date(row.createdAt) },
+          { id: "date", title: t.audit.when, cell: (row) => date(row.issuedAt) },
           { id: "total", title: t.wallets.amount, numeric: true, cell: (row) => money(row.total, row.currency) },
         ]}
         empty={

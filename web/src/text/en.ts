@@ -92,7 +92,7 @@ export const en = {
 
   signIn: {
     title: "Sign in",
-    line: "A whole back-end, in one file, on your desk.",
+    line: "A whole back\u2011end, in one file, on your desk.",
     about:
       "Twelve services, a real Postgres, tenants, money, files and events. Break it, reset it, fork it: it is a sandbox, and it is yours.",
     sandbox: "You are at the door of",
@@ -131,6 +131,7 @@ export const en = {
     become: "Become the operator",
     steps: [
       { to: "/sandboxes", operator: true, title: "Fork this sandbox", text: "A full copy in the blink of an eye. Try what you would not dare here." },
+      { to: "/topology", operator: true, title: "See the twelve at work", text: "Every queue between the services, live, with its slowest calls." },
       { to: "/data/crm/contacts", permission: "crm.contacts.read", title: "Look through the contacts", text: "200 people of the CRM example: filter, sort, edit, see who changed what." },
       { to: "/events", permission: "events.read", title: "Watch the events", text: "Change a record in another tab and see it arrive." },
       { to: "/wallets", permission: "wallets.write", title: "Move some money", text: "Double entry, to the cent. The ledger proves itself." },
@@ -346,7 +347,7 @@ export const en = {
     title: "Events",
     about: "Every change in every service, as it happens. The last quarter of an hour, then live.",
     topic: "Topic",
-    allTopics: "All topics",
+    allTopics: "All but the audit trail",
     narrow: "Narrow by type, key or source",
     pause: "Pause",
     follow: "Follow",
@@ -357,7 +358,7 @@ export const en = {
     quiet: "It is quiet",
     quietHint: "Nothing happened in the last quarter of an hour. Change a record in another tab: it arrives here within a second.",
     noMatch: "No event matches",
-    noMatchHint: "Narrow by less, or follow all topics.",
+    noMatchHint: "Narrow by less, or follow another topic.",
     id: "Id",
     source: "Source",
     key: "Key",
@@ -700,6 +701,9 @@ export const en = {
     changeTitle: (name: string) => `Change to ${name}?`,
     change: "Change",
     changed: "The plan was changed",
+    simulate: "Say what a payment provider would:",
+    events: { payment_failed: "Payment fails", payment_succeeded: "Payment arrives", renewal: "Period ends" },
+    next: (name: string) => `From the next period: ${name}.`,
     upgradeAbout: "It counts at once; the rest of the period is charged in proportion.",
     downgradeAbout: "It counts from the end of the period; until then everything stays.",
     invoices: "Invoices",

@@ -61,6 +61,7 @@ export function bytes(value: number): string {
 
 /** Microseconds, in the unit that keeps the number short. */
 export function micros(value: number): string {
+  if (value <= 0) return "\u2013";
   if (value < 1_000) return `${value < 10 ? value.toFixed(1) : Math.round(value)} \u00b5s`;
   if (value < 1_000_000) return `${(value / 1_000).toFixed(value < 10_000 ? 1 : 0)} ms`;
   return `${(value / 1_000_000).toFixed(1)} s`;

@@ -127,7 +127,24 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
         </div>
       )}
       <div className="record-fields">
-        {fields.map(([name, property]) => (
+        {fields.map(([name, property]) => {
+          const relation = Object.entries(shape["x-relations"] ?? {}).find(([one, { many }]) => !many && keyOfRelation(one) === name);
+          if (relation) {
+            return (
+              <Reference
+                key={name}
+                label={shape.required.includes(name) ? `${words(relation[0])} *` : words(relation[0])}
+                module={module}
+                model={relation[1].model}
+                known={row?.[relation[0]] as Row | null | undefined}
+                value={texts[name] ?? ""}
+                disabled={locked}
+                fault={fault(name)}
+                onChange={(text) => setTexts((now) => ({ ...now, [name]: text }))}
+              />
+            );
+          }
+          return (
           <Member
             key={name}
             name={name}
@@ -138,7 +155,8 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
             fault={fault(name)}
             onChange={(text) => setTexts((now) => ({ ...now, [name]: text }))}
           />
-        ))}
+          );
+        })}
       </div>
       {state.error !== null && <ProblemNote error={state.error} />}
       {!locked && (
@@ -173,6 +191,51 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
         />
       )}
     </form>
+  );
+}
+
+/** What a record belongs to, chosen by name instead of by id. */
+function Reference({
+  label,
+  module,
+  model,
+  known,
+  value,
+  disabled,
+  fault,
+  onChange,
+}: {
+  label: string;
+  module: string;
+  model: string;
+  known: Row | null | undefined;
+  value: string;
+  disabled: boolean;
+  fault: string | undefined;
+  onChange: (id: string) => void;
+}) {
+  const query = useQuery({
+    queryKey: ["records", module, model, "choices"],
+    queryFn: async ({ signal }) =>
+      (await api.get("/api/v1/data/{module}/{model}", { path: { module, model }, query: { limit: 100 } as never, signal })) as unknown as {
+        data: Row[];
+      },
+    enabled: !disabled,
+    staleTime: 30_000,
+  });
+  const rows = query.data?.data ?? [];
+  const all = known && !rows.some((row) => row.id === known.id) ? [known, ...rows] : rows;
+  return (
+    <SelectField label={label} value={value} disabled={disabled} fault={fault} onChange={(event) => onChange(event.target.value)}>
+      <option value="" />
+      {all
+        .toSorted((a, b) => titleOf(a).localeCompare(titleOf(b)))
+        .map((row) => (
+          <option key={String(row.id)} value={String(row.id)}>
+            {titleOf(row)}
+          </option>
+        ))}
+    </SelectField>
   );
 }
 
