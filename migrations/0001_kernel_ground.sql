@@ -58,8 +58,9 @@ create table kernel.not_cloned (
     target regclass primary key,
     -- What to do with them in a copy: a statement, or null to empty the table.
     instead text,
-    -- Copies that keep them all the same: `restore` (a snapshot that takes its sandbox's place), `template` (what new
-    -- sandboxes are made from), `keys` (a fork that was asked to keep API keys).
+    -- Copies that keep them all the same: `restore` (a snapshot that takes its sandbox's place), `sealed` (that
+    -- one has the key with which the snapshot's secrets were sealed), `template` (what new sandboxes are made from),
+    -- `keys` (a fork that was asked to keep API keys).
     kept_by text[] not null default '{}'
 );
 

@@ -99,26 +99,18 @@ call kernel.protect('integration.dead_letter');
 
 -- A copy gets the providers without what opens their doors, and nothing that waits to go out.
 insert into kernel.not_cloned values
-    ('integration.data_key', null),
+    ('integration.data_key', null, '{sealed}'),
     ('integration.provider',
-     'update integration.provider set credentials = null, version = version + 1 where credentials is not null'),
-    ('integration.call', 'update integration.call set state = ''interrupted'' where state = ''running'''),
-    ('integration.dead_letter', null);
+     'update integration.provider set credentials = null, version = version + 1 where credentials is not null',
+     '{sealed}'),
+    ('integration.call', 'update integration.call set state = ''interrupted'' where state = ''running''', '{}'),
+    ('integration.dead_letter', null, '{restore}');
 
--- Whether this sandbox may speak outward: a copy may not until its operator allows it. notify keeps that; without it
--- nothing forbids.
+-- Whether this sandbox may speak outward: a copy may not until its operator allows it, and notify keeps that.
 create function kernel.may_speak() returns boolean
-    language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    allowed boolean;
-begin
-    if to_regclass('notify.outbound') is null then
-        return true;
-    end if;
-    execute 'select o.allowed from notify.outbound o' into allowed;
-    return coalesce(allowed, true);
-end
-$$;
+    language sql stable security definer set search_path = pg_catalog, pg_temp
+begin atomic
+    select o.allowed from notify.outbound o;
+end;
 revoke execute on function kernel.may_speak() from public;
 grant execute on function kernel.may_speak() to pk_app, pk_system;

@@ -25,3 +25,8 @@ call kernel.protect('domain.hostname');
 
 -- A copy answers under its own hosts only.
 insert into kernel.not_cloned values ('domain.hostname', null);
+-- Whose a hostname is stands in the world outside: going back to a snapshot takes nothing of it back.
+insert into kernel.carried values
+    ('domain.hostname',
+     'select jsonb_agg(to_jsonb(h)) from domain.hostname h',
+     'insert into domain.hostname select h.* from jsonb_populate_recordset(null::domain.hostname, $1) h');

@@ -56,6 +56,17 @@ fn the_tour_of_the_readme_works() {
     assert!(said.lines().filter(|line| line.ends_with("1000")).count() >= 4, "{said}");
     assert!(said.contains("\"valid\":true"), "{said}");
     assert!(said.contains("data.crm."), "{said}");
+    for told in [
+        "travel: 2500 cents",
+        "card: image/webp",
+        "\"key\":\"console-banner\"",
+        "the 26th: 402",
+        "ahead of real time",
+    ] {
+        assert!(said.contains(told), "{told} is not in\n{said}");
+    }
+    let states: Vec<&str> = said.lines().filter(|line| ["trialing", "terminated"].contains(line)).collect();
+    assert_eq!(states, ["terminated", "trialing"], "{said}");
 }
 
 #[test]

@@ -159,7 +159,8 @@ impl Estate {
             self.cluster().create_database(&fresh, Some(&snapshot_database(snapshot.id))).await?;
             self.cluster().let_in(&logins, &fresh).await?;
             let owner = |database: &str| logins.options(self.cluster(), Login::Owner, database);
-            after_clone(&owner(&fresh), Purpose::Restore).await?;
+            let purpose = Purpose::Restore { same_key: snapshot.key_id == turn.row.id };
+            after_clone(&owner(&fresh), purpose).await?;
             carry_over(&owner(&database), &owner(&fresh)).await?;
             self.cluster().end_sessions(&database).await?;
             self.cluster().end_sessions(&fresh).await?;

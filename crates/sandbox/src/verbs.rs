@@ -256,7 +256,8 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
         let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
-        let blob_prefixes = snapshot.map_or_else(|| vec![template.clone()], |snapshot| snapshot.blob_prefixes);
+        let blob_prefixes =
+            snapshot.map_or_else(|| vec![template.clone()], |snapshot| snapshot.blob_prefixes);
         let row = SandboxRow { id: Uuid::new_v4(), blob_prefixes, ..turn.row.clone() };
         if let Err(error) = self.renew(&row, name, &template, &aside).await {
             self.control.set_state(name.as_str(), SandboxState::Ready, None).await?;

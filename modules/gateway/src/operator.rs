@@ -41,9 +41,8 @@ const API_KEY: &str = "x-api-key";
 pub(crate) fn presented<'a>(headers: &'a HeaderMap, cookie_name: &str) -> Presented<'a> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     match (given.next(), given.next()) {
-        (None, _) => api_key(headers).unwrap_or_else(|| {
-            cookie(headers, cookie_name).map_or(Presented::Nothing, Presented::Session)
-        }),
+        (None, _) => api_key(headers)
+            .unwrap_or_else(|| cookie(headers, cookie_name).map_or(Presented::Nothing, Presented::Session)),
         (Some(one), None) => {
             one.to_str().ok().and_then(bearer).map_or(Presented::Unusable, Presented::Bearer)
         }

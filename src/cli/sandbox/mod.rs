@@ -131,6 +131,17 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Let a copy's mail and calls to third parties leave, or keep them in.
+    AllowOutbound {
+        /// The sandbox.
+        name: SandboxName,
+        /// Keep them in.
+        #[arg(long)]
+        off: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Delete a sandbox; nothing of it remains.
     Delete {
         /// Its name.
@@ -212,6 +223,14 @@ pub async fn run(verb: Verb, call: Call) -> Result<(), Failure> {
         },
         Verb::Restore { name, label, json } => points::restore(&kernel, &name, &label, json).await,
         Verb::Clock { name, change, json } => time::clock(&kernel, &name, change, json).await,
+        Verb::AllowOutbound { name, off, json } => {
+            let body = json!({ "allowed": !off });
+            let done = kernel.ask(Method::POST, &path(&name, "/allow-outbound"), Some(&body), None).await?;
+            told(&done, json, |_| match off {
+                true => format!("what {name} sends stays in its outbox"),
+                false => format!("{name} speaks to the world outside"),
+            })
+        }
         Verb::Delete { name } => {
             kernel.ask(Method::DELETE, &path(&name, ""), None, None).await?;
             output::line(format!("{name} is gone"))

@@ -191,7 +191,10 @@ pub enum Purpose {
     /// A template: what is made from it is nobody's copy, so its mail may leave.
     Template,
     /// To take the place of the sandbox it was cloned from, which keeps its keys and has every sign-in ended.
-    Restore,
+    Restore {
+        /// Whether the sandbox still has the key with which the clone's secrets are sealed: a reset gives it another.
+        same_key: bool,
+    },
 }
 
 /// Empties, in a copy, what it must not inherit: sessions, keys, leases, queued outward work (the tables and statements
@@ -204,7 +207,8 @@ pub async fn after_clone(owner: &PgConnectOptions, purpose: Purpose) -> Result<(
         Purpose::OwnSandbox => &[],
         Purpose::OwnSandboxWithKeys => &["keys"],
         Purpose::Template => &["template"],
-        Purpose::Restore => &["restore"],
+        Purpose::Restore { same_key: true } => &["restore", "sealed"],
+        Purpose::Restore { same_key: false } => &["restore"],
     };
     let mut connection = single(owner).await?;
     sqlx::query("select kernel.after_clone($1)").bind(purposes).execute(&mut connection).await?;

@@ -43,7 +43,8 @@ impl Cell {
     /// The gateway remembers for minutes how tenants stand; what changes there is told as an event, and then it learns
     /// anew.
     pub(super) fn follow_standings(&self, billing: BillingLink) -> Result<()> {
-        let ear = self.log.listen(Patterns::new(["billing.subscription.*", "billing.plan.*", "billing.limit.*"])?);
+        let ear =
+            self.log.listen(Patterns::new(["billing.subscription.*", "billing.plan.*", "billing.limit.*"])?);
         let (gateway, stop) = (Arc::clone(&self.gateway), self.stop.clone());
         let fresh_cx = self.fresh_cx("gateway");
         self.tasks.spawn(async move {
@@ -55,7 +56,10 @@ impl Cell {
                 match billing.terminated(&fresh_cx().finish()).await {
                     Ok(closed) => gateway.learn_standings(closed),
                     Err(error) => {
-                        tracing::warn!(?error, "how tenants stand can't be read; what is remembered is forgotten");
+                        tracing::warn!(
+                            ?error,
+                            "how tenants stand can't be read; what is remembered is forgotten"
+                        );
                         gateway.forget_standings();
                     }
                 }

@@ -1,10 +1,10 @@
 //! The sandbox verbs over HTTP. They belong to the operator of the process: no token of a sandbox reaches them.
 
 mod health;
+mod inside;
 mod operator;
 mod sandboxes;
 mod snapshots;
-mod time;
 
 use std::sync::{Arc, Weak};
 
@@ -29,7 +29,7 @@ struct UrlOut {
 pub(crate) fn routes(estate: &Arc<Estate>) -> ServiceRoutes {
     let routes = Routes::new("sandbox", Arc::downgrade(estate));
     let routes = snapshots::add(sandboxes::add(routes));
-    operator::add(time::add(routes)).finish()
+    operator::add(inside::add(routes)).finish()
 }
 
 fn estate(held: &Held) -> kernel::Result<Arc<Estate>> {

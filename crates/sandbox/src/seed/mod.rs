@@ -236,7 +236,6 @@ impl Seed {
             files: self.files.len(),
         })
     }
-
 }
 
 fn named(tenants: &BTreeMap<&TenantSlug, TenantId>, slug: &TenantSlug) -> Result<TenantId, SeedError> {

@@ -1,4 +1,4 @@
-//! A sandbox's clock, and what is planted in it.
+//! A sandbox's clock, what is planted in it, and whether it may speak outward.
 
 use kernel::Slug;
 use ports::http::{Access, Body, Cx, One, Operation, Path, Result, Routes, State};
@@ -6,6 +6,7 @@ use ports::http::{Access, Body, Cx, One, Operation, Path, Result, Routes, State}
 use super::{Held, addressed, estate, whole};
 use crate::{
     clocks::{ClockIn, ClockOut},
+    outward::Outward,
     planting::SeedIn,
     seed::SeedReport,
 };
@@ -40,6 +41,24 @@ pub(super) fn add(routes: Routes<Held>) -> Routes<Held> {
                 .problems(&[Slug::InvalidState, Slug::Conflict]),
             seed,
         )
+        .add(
+            Operation::get("/sandboxes/{name}/allow-outbound", "getSandboxOutbound", Access::Operator)
+                .summary("Whether a sandbox may speak to the world outside")
+                .answer::<Outward>(200),
+            outward,
+        )
+        .add(
+            Operation::post("/sandboxes/{name}/allow-outbound", "allowSandboxOutbound", Access::Operator)
+                .summary("Let a sandbox speak to the world outside, or keep it from it")
+                .description(
+                    "A fork, and what is made from a snapshot, may not: its mail stays in its outbox and calls to third \
+                     parties are refused.",
+                )
+                .body::<Outward>()
+                .example(r#"{"allowed":true}"#)
+                .answer::<Outward>(200),
+            allow_outbound,
+        )
 }
 
 async fn show(State(held): State<Held>, Path(text): Path<String>) -> Result<One<ClockOut>> {
@@ -64,4 +83,18 @@ async fn seed(
 ) -> Result<One<SeedReport>> {
     let (estate, name) = (estate(&held)?, addressed(&text)?);
     Ok(One::new(whole(async move { estate.seed(&cx, &name, body).await }).await?))
+}
+
+async fn outward(State(held): State<Held>, Path(text): Path<String>) -> Result<One<Outward>> {
+    Ok(One::new(estate(&held)?.outward(&addressed(&text)?).await?))
+}
+
+async fn allow_outbound(
+    State(held): State<Held>,
+    Cx(cx): Cx,
+    Path(text): Path<String>,
+    Body(body): Body<Outward>,
+) -> Result<One<Outward>> {
+    let (estate, name) = (estate(&held)?, addressed(&text)?);
+    Ok(One::new(whole(async move { estate.allow_outbound(&cx, &name, body).await }).await?))
 }
