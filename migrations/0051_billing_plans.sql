@@ -115,7 +115,7 @@ call kernel.protect('billing.invoice');
 revoke delete on billing.invoice from pk_app;
 
 -- ---------------------------------------------------------------------------------------------------------------
--- Use by day (UTC, on the sandbox's clock): events and requests as they are counted, the rest as it was at night.
+-- Use by day (UTC, on the sandbox's clock): events as they are counted, the rest as it was at night.
 
 create table billing.usage (
     tenant_id uuid not null,

@@ -102,7 +102,7 @@ contract! {
         async fn check_limit(what: String) -> ();
         /// The tenants of the sandbox that are terminated: they may not even read.
         async fn terminated() -> Vec<TenantId>;
-        /// Adds to what the tenant has used of something today: `requests`.
+        /// Adds to what the tenant has used of something today.
         async fn record_usage(what: &'static str, amount: i64) -> ();
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct UseOut {
 pub(crate) struct DayOut {
     /// The day.
     pub day: NaiveDate,
-    /// `events` and `requests` of the day, and `users`, `records`, `storageBytes`, `modules` as they were at its end.
+    /// `events` of the day, and `users`, `records`, `storageBytes`, `modules` as they were at its end.
     pub amounts: BTreeMap<String, i64>,
 }
 
