@@ -39,8 +39,9 @@ const PAGES: [string, string][] = [
 const settled = (of: Page) => of.waitForFunction(() => document.querySelector(".skeleton:not(.picture-wait)") === null);
 
 /** Rules that people with a screen reader, a keyboard or weak eyes stumble over. */
-async function serious(of: Page): Promise<string[]> {
-  const { violations } = await new AxeBuilder({ page: of }).analyze();
+async function serious(of: Page, rules?: string[]): Promise<string[]> {
+  const axe = new AxeBuilder({ page: of });
+  const { violations } = await (rules ? axe.withRules(rules) : axe).analyze();
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
@@ -124,7 +125,8 @@ describe("every page", () => {
       await settled(page);
       expect(await serious(page)).toEqual([]);
       await page.emulateMedia({ colorScheme: "dark" });
-      expect(await serious(page)).toEqual([]);
+      // In the dark only colours are others.
+      expect(await serious(page, ["color-contrast"])).toEqual([]);
       await page.emulateMedia({ colorScheme: "light" });
     });
   }
@@ -165,7 +167,7 @@ describe("what people do", () => {
   it("a contact is found, changed, and the change stands in its history", async () => {
     await page.goto(`${kernel.url}/data/crm/contacts`);
     await page.getByRole("searchbox").fill("hamilton");
-    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length < 50);
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length < 30);
     await page.locator("tbody .row-link").first().click();
     await page.getByLabel("Job title").fill("Head of Tests");
     await page.getByRole("button", { name: "Save 1 change" }).click();
