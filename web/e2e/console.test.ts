@@ -39,8 +39,9 @@ const PAGES: [string, string][] = [
 const settled = (of: Page) => of.waitForFunction(() => document.querySelector(".skeleton:not(.picture-wait)") === null);
 
 /** Rules that people with a screen reader, a keyboard or weak eyes stumble over. */
-async function serious(of: Page): Promise<string[]> {
-  const { violations } = await new AxeBuilder({ page: of }).analyze();
+async function serious(of: Page, rules?: string[]): Promise<string[]> {
+  const axe = new AxeBuilder({ page: of }).setLegacyMode();
+  const { violations } = await (rules ? axe.withRules(rules) : axe).analyze();
   return violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
@@ -124,7 +125,8 @@ describe("every page", () => {
       await settled(page);
       expect(await serious(page)).toEqual([]);
       await page.emulateMedia({ colorScheme: "dark" });
-      expect(await serious(page)).toEqual([]);
+      // In the dark only colours are others.
+      expect(await serious(page, ["color-contrast"])).toEqual([]);
       await page.emulateMedia({ colorScheme: "light" });
     });
   }
@@ -165,7 +167,7 @@ describe("what people do", () => {
   it("a contact is found, changed, and the change stands in its history", async () => {
     await page.goto(`${kernel.url}/data/crm/contacts`);
     await page.getByRole("searchbox").fill("hamilton");
-    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length < 50);
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length < 30);
     await page.locator("tbody .row-link").first().click();
     await page.getByLabel("Job title").fill("Head of Tests");
     await page.getByRole("button", { name: "Save 1 change" }).click();
@@ -216,8 +218,8 @@ describe("what people do", () => {
     await page.getByText("try-out is ready").first().waitFor();
     await page.getByRole("button", { name: "Actions for try-out" }).click();
     const [opened] = await Promise.all([context.waitForEvent("page"), page.getByRole("menuitem", { name: "Open" }).click()]);
-    await opened.getByRole("button", { name: /Avery Admin/ }).waitFor();
-    expect(new URL(opened.url()).hostname).toBe("try-out.localhost");
+    await opened.waitForURL((url) => url.hostname === "try-out.localhost" && url.pathname === "/");
+    await opened.locator(".person", { hasText: "Avery Admin" }).waitFor();
     await opened.close();
     await page.getByRole("button", { name: "Actions for try-out" }).click();
     await page.getByRole("menuitem", { name: "Delete" }).click();
@@ -260,7 +262,7 @@ describe("what people do", () => {
     await page.goto(kernel.url);
     await page.getByRole("button", { name: /Account of/ }).click();
     await page.getByRole("menuitem", { name: "Sign out" }).click();
-    await page.getByRole("button", { name: /Avery Admin/ }).waitFor();
+    await page.getByRole("heading", { name: "Home", level: 1 }).waitFor();
     const cookies = await context.cookies(`${kernel.url}/api/v1/auth/refresh`);
     expect(cookies.some((cookie) => cookie.name.startsWith("pk_session_"))).toBe(false);
   });

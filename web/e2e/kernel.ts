@@ -61,7 +61,8 @@ export async function startKernel(): Promise<Kernel> {
     browser,
     complaints,
     async context(size = { width: 1440, height: 900 }, scheme = "light") {
-      const context = await browser.newContext({ viewport: size, colorScheme: scheme });
+      const context = await browser.newContext({ viewport: size, colorScheme: scheme, reducedMotion: "reduce" });
+      // A colour half-way to another is none that anybody reads.
       context.setDefaultTimeout(30_000);
       context.on("request", (request) => {
         const { hostname, protocol } = new URL(request.url());

@@ -81,7 +81,7 @@ export function Grid() {
     async (cursor, signal) =>
       (await api.get("/api/v1/data/{module}/{model}", {
         path,
-        query: { ...asked, select, limit: 50, cursor, count: cursor ? undefined : true } as never,
+        query: { ...asked, select, limit: 30, cursor, count: cursor ? undefined : true } as never,
         signal,
       })) as unknown as Page<Row>,
     { enabled: shape !== undefined },
@@ -226,7 +226,10 @@ export function Grid() {
         shape={shape}
         id={search.record}
         onClose={() => change({ record: undefined })}
-        onChanged={() => void queries.invalidateQueries({ queryKey: ["records", module] })}
+        onChanged={() => {
+          void queries.invalidateQueries({ queryKey: ["records", module] });
+          void queries.invalidateQueries({ queryKey: ["history", module, model] });
+        }}
       />
     </>
   );
