@@ -22,7 +22,8 @@ payload: setup ## The PostgreSQL that the binary carries
 setup: ## Look for what building needs; offer to install what is missing
 	@tools/setup.sh
 
-test: setup ## Format, lints, licences, every test; ends with "N passed, N failed"
+test: ## Format, lints, licences, every test; ends with "N passed, N failed"
+	@tools/setup.sh --tests
 	@tools/test.sh $(ARGS)
 
 lint: setup ## Format, lints and licences alone
@@ -35,7 +36,8 @@ bench: build ## Each claim of speed, measured beside something real
 	@# These only start the packed program and watch the clock: no need to compile them for speed.
 	@for bench in start sandbox; do echo "== $$bench"; cargo bench --quiet --profile dev --bench $$bench || exit 1; done
 
-soak: setup ## The tests of faults and of money, many times over
+soak: ## The tests of faults and of money, many times over
+	@tools/setup.sh --tests
 	@KILLS=$${KILLS:-20} MONEY_OPERATIONS=$${MONEY_OPERATIONS:-50000} SUITES="faults money" tools/test.sh --nocapture
 
 container-test: release ## The image FROM scratch, run for real by a Docker engine

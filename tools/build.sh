@@ -23,14 +23,14 @@ tools/with-python.sh tools/pack-postgres.sh "$payload"
 say "building the console"
 tools/console.sh build
 if [ "$static" = yes ]; then
-  tools/static-libs.sh
+  native="$(tools/static-libs.sh)"
   out=dist/static
   # With --target the flags reach the program and not what runs during the build.
   triple=x86_64-unknown-linux-gnu
   built="$target/$triple/release/platform-kernel"
   say "compiling as one static file (the first time takes some minutes)"
-  RUSTFLAGS="-C target-feature=+crt-static" PKG_CONFIG_PATH="$cache/static/prefix/lib/pkgconfig" \
-    PKG_CONFIG_ALLOW_CROSS=1 cargo build --release --locked --target "$triple" --bin platform-kernel
+  RUSTFLAGS="-C target-feature=+crt-static" PKG_CONFIG_PATH="$native" \
+    cargo build --release --locked --target "$triple" --bin platform-kernel
 else
   out=dist
   built="$target/release/platform-kernel"

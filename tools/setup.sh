@@ -2,6 +2,7 @@
 # Looks for what building Platform Kernel needs and offers to install what is missing.
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
+#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file
 #
 # Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
@@ -38,6 +39,11 @@ has_libvips || missing+=(libvips)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
 have npm || missing+=(npm)
+if [ "${1:-}" = --tests ]; then
+  have file || missing+=(file)
+  have chromium || have chromium-browser || have google-chrome || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
+  have grpcurl || have go || missing+=(go)
+fi
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
 # packages <manager>: the missing ones under that manager's names.
@@ -59,6 +65,11 @@ packages() {
       pacman-python) echo python python-pip ;;
       *-zstd) echo zstd ;;
       *-npm) echo npm ;;
+      *-file) echo file ;;
+      *-chromium) echo chromium ;;
+      apt-go) echo golang-go ;;
+      dnf-go) echo golang ;;
+      pacman-go) echo go ;;
       *-roots) echo ca-certificates ;;
     esac
   done | tr '\n' ' '

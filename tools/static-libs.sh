@@ -77,13 +77,35 @@ fetch_sources() {
   cd "$SOURCES"
   for package in vips/trixie highway/trixie libheif/trixie glib2.0/bookworm lcms2/bookworm; do
     name="${package%/*}" suite="${package#*/}"
-    # The security suite first, where it has the package at all.
-    apt-get "${options[@]}" source "$name/$suite-security" >&2 2>/dev/null || apt-get "${options[@]}" source "$name/$suite" >&2
+    # A point release takes the security suite's versions over and goes beyond them.
+    apt-get "${options[@]}" source "$name/$suite" >&2 || apt-get "${options[@]}" source "$name/$suite-security" >&2 2>/dev/null \
+      || fetch_known "$name" "$main" || stop "the source of $name can't be fetched; see above."
   done
   ls -d -- */ > "$WORK/SOURCES"
   # Programs, tests and documents of no use here.
   sed -i -E "/^ *subdir\('(tools|test|fuzz|man|po)'\)/d" vips-*/meson.build
   sed -i "s/^subdir('fuzzing')//" glib2.0-*/meson.build
+}
+
+# A mirror may lack what its index names. These versions of Debian stay in the pool longer.
+fetch_known() { # package, mirror
+  local hash folder file found=no
+  while read -r hash folder file; do
+    [ "${file%%_*}" = "$1" ] || continue
+    rm -f "$file"
+    /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "$2/pool/main/$folder/$1/$file" "$file" "SHA256:$hash" >&2 || return 1
+    found="$file"
+  done <<'KNOWN'
+df960c3df02da8ae16ee19e79c9428e955d178242a8f06064e07e0c417238e6e v vips_8.16.1.orig.tar.gz
+2acd86c435b8ca9fe537c65d21c5f326814c9b10d244cafad5689e60bdb1dc37 v vips_8.16.1-1+deb13u1.debian.tar.xz
+60205e00d061b9d8072938e04899f2ca2fdac0513068e561d33f7c87fae1ae2e v vips_8.16.1-1+deb13u1.dsc
+6c4a5b08e6eae66d199977468859dea3b5e059081db8928f7c7c16e53836c906 libh libheif_1.19.8.orig.tar.gz
+acb2f40072ef11a679fa100c64c51f29a5fedd0359e5a426e5d5f66377bf6f43 libh libheif_1.19.8-1+deb13u1.debian.tar.xz
+906a8840e79669856631707990f50d92d7adc25516206199342b17e30271eec6 libh libheif_1.19.8-1+deb13u1.dsc
+KNOWN
+  [ "$found" != no ] || return 1
+  say "the mirror lacks the newest $1: taking ${found%.dsc}"
+  dpkg-source --no-check -x "$found" >&2
 }
 
 build() { # name: its log is shown when it fails

@@ -304,8 +304,19 @@ impl Estate {
         self.parts.cluster.admin_options(database)
     }
 
+    /// No cell is opened any more, and nobody looks around.
+    async fn stop_keeping(&self) {
+        self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.stop.cancel();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.await;
+        }
+    }
+
     /// Before the data folder is packed: the control database and every login go, which carry this installation's key.
     pub(crate) async fn clear_for_packing(&self) -> Result<(), OpenError> {
+        self.stop_keeping().await;
         self.control_db.close();
         self.cluster().drop_database(CONTROL).await?;
         self.cluster().drop_logins(&Logins::control(self.installation.key().branch("control"))).await?;
@@ -358,12 +369,7 @@ impl Estate {
     /// # Errors
     /// When the server does not end in time.
     pub async fn close(&self) -> Result<(), OpenError> {
-        self.closing.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.stop.cancel();
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeper) = keeper {
-            let _ = keeper.await;
-        }
+        self.stop_keeping().await;
         let cells = self.open_cells();
         futures::future::join_all(cells.iter().map(|cell| cell.close())).await;
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();

@@ -31,6 +31,8 @@ impl Ground {
     pub async fn owner(&self) -> Api {
         let (owner, body) = self.kernel.api().register("Acme Tools").await;
         *self.email.lock().unwrap() = body["user"]["email"].as_str().unwrap().to_owned();
+        // Its trial is there before a test says what the plan allows.
+        owner.get("/api/v1/billing/subscriptions/current").await.expect(200);
         owner
     }
 

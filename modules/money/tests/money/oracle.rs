@@ -14,7 +14,6 @@ pub struct Done {
     pub amount: i64,
     pub hold_id: Option<Uuid>,
     pub reverses: Option<Uuid>,
-    pub description: Option<String>,
 }
 
 /// What wallets have, by what was done to them.

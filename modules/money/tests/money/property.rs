@@ -209,7 +209,7 @@ async fn random_operations_leave_what_the_oracle_says() {
 
     // In the order in which the ledger wrote them, every one was allowed.
     let done: Vec<Done> = sqlx::query_as(
-        "select t.id, t.kind, t.wallet_id, t.counterparty_id, t.amount, t.hold_id, t.reverses, t.description
+        "select t.id, t.kind, t.wallet_id, t.counterparty_id, t.amount, t.hold_id, t.reverses
          from money.transaction t join money.entry e on e.transaction_id = t.id and e.line = 1 order by e.place",
     )
     .fetch_all(&mut stage.sql)
