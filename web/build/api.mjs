@@ -13,7 +13,7 @@ const text = asked
   ? await (await fetch(new URL("/openapi.json", asked))).text()
   : execFileSync(program, ["openapi"], { maxBuffer: 64 * 1024 * 1024 }).toString();
 const made = `// Made by \`npm run api\` from the kernel's own description; not to be edited.\n${astToString(
-  await openapiTS(JSON.parse(text), { alphabetize: true }),
+  await openapiTS(JSON.parse(text), { alphabetize: true, defaultNonNullable: false }),
 )}`;
 if (process.argv.includes("--check")) {
   if (made !== readFileSync(target, "utf8")) {

@@ -2,7 +2,6 @@
 import type { paths } from "./schema";
 import { Problem, type ProblemBody } from "./problem";
 import { renew, session } from "./session";
-import "./upcoming";
 
 export { Problem, type ProblemBody };
 

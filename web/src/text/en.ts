@@ -208,6 +208,7 @@ export const en = {
     freeze: "Freeze",
     run: "Let it run",
     frozen: "frozen",
+    shows: (when: string) => `its clock: ${when}`,
   },
 
   sandboxes: {

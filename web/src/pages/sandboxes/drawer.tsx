@@ -4,7 +4,7 @@ import { useState } from "react";
 import { api } from "../../api/client";
 import { survive, useSession } from "../../api/session";
 import { t } from "../../text";
-import { bytes, full } from "../../text/format";
+import { full } from "../../text/format";
 import { Badge, Empty, Pairs, Skeleton, When } from "../../ui/bits";
 import { Button } from "../../ui/button";
 import { Copy } from "../../ui/copy";
@@ -87,7 +87,7 @@ function Time({ sandbox, run }: { sandbox: Sandbox; run: (verb: Verb) => void })
       setBusy(false);
     }
   };
-  const frozen = query.data?.mode === "frozen";
+  const frozen = query.data?.frozen === true;
   return (
     <section className="stack">
       <div className="row-apart">
@@ -152,7 +152,7 @@ function Snapshots({ sandbox, run }: { sandbox: Sandbox; run: (verb: Verb) => vo
                 <strong>{row.label}</strong>
                 <span className="small muted" style={{ display: "block" }}>
                   <When at={row.createdAt} real />
-                  {row.bytes ? ` \u00b7 ${bytes(row.bytes)}` : ""}
+                  {` \u00b7 ${t.clock.shows(full(row.clock))}`}
                 </span>
               </span>
               <Button size="small" onClick={() => setAct({ kind: "restore", label: row.label })}>
