@@ -200,6 +200,7 @@ mod tests {
                 409 => &[Code::AlreadyExists, Code::FailedPrecondition, Code::Aborted],
                 412 => &[Code::Aborted],
                 413 | 429 => &[Code::ResourceExhausted],
+                416 => &[Code::OutOfRange],
                 422 => &[Code::InvalidArgument, Code::FailedPrecondition, Code::ResourceExhausted],
                 500 => &[Code::Internal],
                 502 | 503 => &[Code::Unavailable],

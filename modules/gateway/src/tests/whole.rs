@@ -184,7 +184,7 @@ async fn the_operator_sees_counters_and_links() {
     let links = json(kernel.send(operator("/api/v1/health/links"), Body::empty()).await).await;
     let names: Vec<_> =
         links["data"].as_array().unwrap().iter().map(|link| link["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["things", "gateway", "iam", "modules", "domains"]);
+    assert_eq!(names, ["things", "money", "iam", "gateway", "iam", "modules", "domains", "billing"]);
 }
 
 #[tokio::test]
