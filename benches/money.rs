@@ -230,8 +230,12 @@ async fn filled(kernel: &Kernel) -> Service {
 
 #[tokio::main]
 async fn main() {
-    let options =
-        KernelOptions::default().with("KERNEL_TEMPLATE", "empty").with("KERNEL_DURABILITY", "persistent");
+    // Tests keep their data in memory; here a commit must reach a disk.
+    let folder = tempfile::Builder::new().prefix("pk").tempdir_in("/var/tmp").unwrap();
+    let options = KernelOptions::default()
+        .with("KERNEL_TEMPLATE", "empty")
+        .with("KERNEL_DURABILITY", "persistent")
+        .on(&folder.path().join("data"));
     let kernel = Kernel::start(options).await;
     let service = filled(&kernel).await;
     let mut admin = kernel.admin_sql("pk_default").await;
