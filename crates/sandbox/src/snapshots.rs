@@ -175,7 +175,7 @@ impl Estate {
             snapshot.blob_prefixes.into_iter().filter(|prefix| *prefix != own).collect();
         self.control.next_generation(name.as_str(), turn.row.id, &ancestors).await?;
         self.control.set_schema(name.as_str(), &snapshot.schema_fingerprint).await?;
-        self.drop_later(aside);
+        self.retire(name, &turn.row, aside).await?;
         self.clear_blobs_later();
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await

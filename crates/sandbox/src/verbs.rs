@@ -265,7 +265,7 @@ impl Estate {
         }
         self.control.next_generation(name.as_str(), row.id, &row.blob_prefixes).await?;
         self.control.set_schema(name.as_str(), &schema).await?;
-        self.drop_later(aside);
+        self.retire(name, &row, aside).await?;
         self.clear_blobs_later();
         let out = self.show(self.control.find(name).await?);
         request.commit(out).await
@@ -366,6 +366,23 @@ impl Estate {
         }
         self.cluster().drop_logins(&Logins::new(&name, self.sandbox_key(row))).await?;
         self.control.remove(&row.name).await?;
+        Ok(())
+    }
+
+    /// Gives up the database that a sandbox had: its logins have nothing to do with it any more, so that they can go with
+    /// the sandbox, however long dropping it takes.
+    pub(crate) async fn retire(
+        self: &Arc<Self>,
+        name: &SandboxName,
+        row: &SandboxRow,
+        aside: String,
+    ) -> Result<()> {
+        let logins = Logins::new(name, self.sandbox_key(row));
+        let left = self.cluster().databases(&aside).await.map_err(Error::internal)?;
+        if !left.is_empty() {
+            self.cluster().shut_out(&logins, &aside).await.map_err(Error::internal)?;
+        }
+        self.drop_later(aside);
         Ok(())
     }
 
