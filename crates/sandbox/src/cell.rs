@@ -1,6 +1,7 @@
 //! A cell: one sandbox's services, wired to each other, with their tasks.
 
 mod following;
+mod services;
 
 use std::{
     collections::BTreeMap,
@@ -38,12 +39,13 @@ use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use money::{Money, MoneyDeps};
 use notify::{MailSettings, Notify, NotifyDeps};
 use ports::{
-    BillingLink, DomainsLink, IamLink, KernelService, ModulesLink,
+    BillingLink, DomainsLink, IamLink, ModulesLink,
     http::{CursorKey, ServiceRoutes},
     link::LinkOptions,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::services::Services;
 use crate::{
     clocks,
     control::{Control, SandboxRow},
@@ -63,34 +65,6 @@ pub struct Cell {
     stop: CancellationToken,
     tasks: TaskTracker,
     faulted: Arc<AtomicBool>,
-}
-
-/// The services of a cell.
-pub struct Services {
-    /// Identity, access, tenants.
-    pub iam: Arc<Iam>,
-    /// Records of modules.
-    pub data_layer: Arc<DataLayer>,
-    /// Domain events.
-    pub event_bus: Arc<EventBus>,
-    /// Uploads and pictures.
-    pub files: Arc<Files>,
-    /// The audit trail.
-    pub audit: Arc<Audit>,
-    /// Plans, subscriptions, use.
-    pub billing: Arc<Billing>,
-    /// Modules.
-    pub modules: Arc<ModuleRegistry>,
-    /// Calls to third parties.
-    pub integrations: Arc<IntegrationHub>,
-    /// Hosts.
-    pub domains: Arc<DomainResolver>,
-    /// Mail, inboxes, websockets.
-    pub notify: Arc<Notify>,
-    /// Wallets and the ledger.
-    pub money: Arc<Money>,
-    /// Feature flags.
-    pub flags: Arc<FeatureFlags>,
 }
 
 /// What a cell is made from.
@@ -413,39 +387,6 @@ impl Cell {
             tracing::warn!(sandbox = %self.name, "tasks did not end in time; their connections are ended");
         }
         self.db.close();
-    }
-}
-
-impl Services {
-    /// All of them, in the order of the architecture.
-    pub fn each(&self) -> Vec<Arc<dyn KernelService>> {
-        vec![
-            self.iam.clone(),
-            self.data_layer.clone(),
-            self.event_bus.clone(),
-            self.notify.clone(),
-            self.files.clone(),
-            self.money.clone(),
-            self.audit.clone(),
-            self.billing.clone(),
-            self.modules.clone(),
-            self.integrations.clone(),
-            self.domains.clone(),
-            self.flags.clone(),
-        ]
-    }
-}
-
-impl Services {
-    /// Adds what each service does for the durable jobs of its kinds.
-    fn jobs(&self, jobs: Jobs) -> Jobs {
-        let jobs = self.iam.jobs(jobs);
-        let jobs = self.notify.jobs(jobs);
-        let jobs = self.files.jobs(jobs);
-        let jobs = self.money.jobs(jobs);
-        let jobs = self.billing.jobs(jobs);
-        let jobs = self.integrations.jobs(jobs);
-        self.domains.jobs(jobs)
     }
 }
 
