@@ -82,9 +82,9 @@ impl Knowledge {
         ids
     }
 
-    /// An id of this tenant that an answer tells, where its word was in the request.
-    pub fn ids_told_by(&self, answer: &Answer) -> Option<String> {
-        let id = uuids(&answer.text).find(|id| self.all.contains(id))?;
+    /// An id of this tenant that an answer tells beyond what was sent, where its word was in the request.
+    pub fn ids_told_by(&self, answer: &Answer, sent: &HashSet<Uuid>) -> Option<String> {
+        let id = uuids(&answer.text).find(|id| self.all.contains(id) && !sent.contains(id))?;
         Some(format!("{} told {id}: {}", answer.asked, answer.text))
     }
 

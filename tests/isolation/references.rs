@@ -179,7 +179,7 @@ pub async fn values_taken_again(stage: &mut Stage, report: &mut Report) {
         } else if answer.status != planted.status && !beyond {
             Some(format!("{} instead of {}: {}", answer.status, planted.status, answer.text))
         } else {
-            stage.alpha.knows.ids_told_by(&answer)
+            stage.alpha.knows.ids_told_by(&answer, &sent([planted.key]))
         };
         report.tried(
             CASE,

@@ -26,13 +26,18 @@ pub(crate) struct ProviderIn {
     /// The address that paths of calls are appended to. `kernel://echo` is the installation's own echo, which answers
     /// what it was sent.
     pub base_url: String,
-    /// How requests prove who sends them.
+    /// How requests prove who sends them; `none` unless said.
+    #[serde(default = "no_proof")]
     pub auth_type: AuthType,
     /// What the `authType` needs; nothing for `none`.
     pub credentials: Option<CredentialsIn>,
     /// How it is called.
     #[serde(default)]
     pub config: Config,
+}
+
+fn no_proof() -> AuthType {
+    AuthType::None
 }
 
 /// What opens a provider's door. Only what the `authType` needs is taken. It is kept encrypted and never shown.
