@@ -51,8 +51,8 @@ impl Stage {
         let mut alpha = planting::plant(&kernel.api(), &addresses, "alphamark").await;
         planting::fill(&mut admin, &tables, &alpha).await;
         // From here on nothing falls due by itself.
-        let stands = kernel.operator().post("/api/v1/sandboxes/default/clock", json!({ "mode": "freeze" }));
-        stands.await.expect(200);
+        let freeze = json!({ "mode": "freeze" });
+        kernel.operator().post("/api/v1/sandboxes/default/clock", freeze).await.expect(200);
         quiet(&kernel, &mut owner).await;
         alpha.learn(&addresses, &mut owner, &tables).await;
         alpha.knows = alpha.knows.without(&beta.knows);
