@@ -15,7 +15,7 @@ pub const DEMO_PASSWORD: &str = "Sandbox2026!";
 pub struct Tenant {
     pub id: Uuid,
     pub owner: Api,
-    email: String,
+    pub email: String,
 }
 
 pub async fn register(kernel: &Kernel, name: &str) -> Tenant {
