@@ -6,6 +6,9 @@ use std::{env, process::Command};
 /// What Rust's own link line or the C library brings already.
 const LEFT_OUT: [&str; 6] = ["m", "pthread", "dl", "c", "rt", "gcc_s"];
 
+/// What a static link ends with: aom, heif and highway are C++, glib resolves names, and all of them calculate.
+const LAST: [&str; 3] = ["stdc++", "resolv", "m"];
+
 fn main() {
     for name in ["PKG_CONFIG", "PKG_CONFIG_PATH", "PKG_CONFIG_LIBDIR", "PKG_CONFIG_SYSROOT_DIR"] {
         println!("cargo:rerun-if-env-changed={name}");
@@ -18,12 +21,11 @@ fn main() {
         println!("cargo:rustc-link-search=native={folder}");
     }
     let kind = if is_static { "static:-bundle" } else { "dylib" };
-    for name in libraries(&told) {
+    for name in libraries(&told).into_iter().filter(|name| !is_static || !LAST.contains(name)) {
         println!("cargo:rustc-link-lib={kind}={name}");
     }
     if is_static {
-        // aom, heif and highway are C++; glib resolves names; the mathematics come last because all of them use them.
-        for name in ["stdc++", "resolv", "m"] {
+        for name in LAST {
             println!("cargo:rustc-link-lib=static:-bundle={name}");
         }
     }
