@@ -34,7 +34,7 @@ pub(super) async fn insert_as_system(
     job: NewJob,
     name: Option<String>,
 ) -> Result<Option<JobId>> {
-    tx.query(crate::sql!(
+    tx.query_unbound(crate::sql!(
         "insert into kernel.job (id, tenant_id, kind, name, payload, due_at) values ($2, $1, $3, $4, $5, $6)
          on conflict (kind, name) where name is not null and failed_at is null do nothing returning id"
     ))
