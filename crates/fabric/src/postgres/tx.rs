@@ -130,6 +130,11 @@ impl Tx {
         }
     }
 
+    /// A statement of fabric's own that says itself whose row it writes, whatever the transaction is bound to.
+    pub(crate) fn query_unbound(&mut self, text: &'static str) -> Query<'_> {
+        self.unbound(text.into_sql_str())
+    }
+
     pub(super) fn unbound(&mut self, text: sqlx::SqlStr) -> Query<'_> {
         Query::new(Target::Tx(self), text)
     }
