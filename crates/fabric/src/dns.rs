@@ -20,7 +20,7 @@ const ATTEMPTS: usize = 2;
 pub struct Dns(Arc<Servers>);
 
 enum Servers {
-    Known(TokioResolver),
+    Known(Box<TokioResolver>),
     /// Why there are none.
     None(String),
 }
@@ -47,7 +47,7 @@ impl Dns {
             builder.build()
         });
         Self(Arc::new(match made {
-            Ok(resolver) => Servers::Known(resolver),
+            Ok(resolver) => Servers::Known(Box::new(resolver)),
             Err(error) => Servers::None(error.to_string()),
         }))
     }

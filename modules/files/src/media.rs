@@ -119,8 +119,11 @@ const SIGNATURES: &[Signature] = &[
     signature("application/wasm", &[], |h| h.starts_with(b"\0asm")),
 ];
 
+/// Whether bytes begin as such a program's do.
+type BeginsSo = fn(&[u8]) -> bool;
+
 /// Programs, which are not kept whatever they are declared as.
-const PROGRAMS: &[(&str, fn(&[u8]) -> bool)] = &[
+const PROGRAMS: &[(&str, BeginsSo)] = &[
     ("a program for Linux", |h| h.starts_with(b"\x7fELF")),
     ("a program for Windows", |h| h.starts_with(b"MZ") && h.iter().take(256).any(|b| *b == 0)),
     ("a program for macOS", |h| {

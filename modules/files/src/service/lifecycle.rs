@@ -72,7 +72,7 @@ impl Files {
             row => row?,
         };
         // Deleted a second time, it has a second job at a later time.
-        if !row.destroy_at.is_some_and(|at| at <= cx.now()) {
+        if row.destroy_at.is_none_or(|at| at > cx.now()) {
             return Ok(());
         }
         self.destroy_row(&mut tx, row).await?;
