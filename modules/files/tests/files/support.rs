@@ -178,7 +178,7 @@ pub fn picture(width: u16, height: u16) -> Picture {
     let mut pixels = Vec::with_capacity(usize::from(width) * usize::from(height) * 3);
     for y in 0..u32::from(height) {
         for x in 0..u32::from(width) {
-            let spot = (x / 7 ^ y / 5).wrapping_mul(2_654_435_761) >> 27;
+            let spot = ((x / 7) ^ (y / 5)).wrapping_mul(2_654_435_761) >> 27;
             pixels.extend([
                 (x * 255 / u32::from(width)) as u8,
                 (y * 255 / u32::from(height)) as u8,

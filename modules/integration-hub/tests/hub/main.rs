@@ -235,7 +235,7 @@ async fn what_fails_for_good_can_be_made_again(place: &mut Place) {
     assert_eq!(letter["error"], "answered 500 Internal Server Error: out of order");
     assert_eq!(
         place.told("integration.call.failed").await,
-        1 + i64::from(place.party.seen("/hangs").len() > 0)
+        1 + i64::from(!place.party.seen("/hangs").is_empty())
     );
 
     let at = format!("{DLQ}/{letter_id}");
