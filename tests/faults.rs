@@ -206,10 +206,10 @@ async fn a_killed_kernel_loses_nothing_when_persistent() {
 }
 
 /// Files that were acknowledged: id and bytes.
-type Kept = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+type KeptFiles = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 
 /// Uploads files until it is told to stop, and keeps what was acknowledged: id and content.
-async fn upload(api: Api, name: String, stop: Arc<AtomicBool>, kept: Kept) {
+async fn upload(api: Api, name: String, stop: Arc<AtomicBool>, kept: KeptFiles) {
     for n in 0.. {
         if stop.load(Ordering::Relaxed) {
             return;
