@@ -47,6 +47,18 @@ async function serious(of: Page, rules?: string[]): Promise<string[]> {
     .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.target.join(" ")).slice(0, 3).join(", ")}`);
 }
 
+/** Puts a page into a colour scheme, and waits until it is drawn in it. */
+async function scheme(of: Page, colorScheme: "light" | "dark"): Promise<void> {
+  await of.emulateMedia({ colorScheme });
+  await of.evaluate(async () => {
+    const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+    await frame();
+    await frame();
+    const ending = document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations !== Infinity);
+    await Promise.all(ending.map((one) => one.finished.catch(() => undefined)));
+  });
+}
+
 describe("the first page", () => {
   it("is there within a second, with a small script", async () => {
     const fresh = await kernel.context();
@@ -124,10 +136,10 @@ describe("every page", () => {
       await page.getByRole("heading", { name: heading, level: 1 }).waitFor();
       await settled(page);
       expect(await serious(page)).toEqual([]);
-      await page.emulateMedia({ colorScheme: "dark" });
+      await scheme(page, "dark");
       // In the dark only colours are others.
       expect(await serious(page, ["color-contrast"])).toEqual([]);
-      await page.emulateMedia({ colorScheme: "light" });
+      await scheme(page, "light");
     });
   }
 
