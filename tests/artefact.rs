@@ -1,5 +1,5 @@
-//! The file that people download: one static file for any Linux on x86_64. Run by `tools/test.sh` after it was built;
-//! `PLATFORM_KERNEL_ARTEFACT` names another one than `dist/static/platform-kernel`.
+//! The file that people download: one static file for any Linux on x86_64. `make release` builds it, `cargo test --test
+//! artefact` (as root) runs these; `PLATFORM_KERNEL_ARTEFACT` names another one than `dist/static/platform-kernel`.
 
 #![allow(
     clippy::unwrap_used,
@@ -76,7 +76,7 @@ impl EmptyRoot {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new("chroot");
+        let mut command = Command::new("/usr/sbin/chroot");
         command.arg(format!("--userspec={ORDINARY}:{ORDINARY}")).arg(self.folder.path());
         command.arg("/platform-kernel").env_clear().env("KERNEL_DATA_DIR", "/data");
         for port in ["GATEWAY_PORT", "GATEWAY_TLS_PORT", "IAM_PORT", "GRPC_PORT"] {

@@ -69,11 +69,6 @@ if [ "${ONLY:-}" != lint ]; then
   trap 'rm -f "$log"' EXIT
   cargo test "${what[@]}" --locked --no-fail-fast -- "$@" 2>&1 | tee "$log"
   [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("tests")
-  if [ -z "${SUITES:-}" ]; then
-    step "the static file" tools/build.sh --static
-    cargo test --locked --test artefact -- "$@" 2>&1 | tee -a "$log"
-    [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("artefact")
-  fi
   # "test result: ok. 12 passed; 0 failed; 1 ignored; …" of every test program.
   read -r passed failed ignored < <(awk '
     /^test result: / { for (i = 1; i < NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) g += $i } }
