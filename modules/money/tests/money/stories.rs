@@ -4,13 +4,11 @@ use serde_json::json;
 use testkit::{DEMO_MEMBER, DEMO_OWNER, DEMO_PASSWORD, Kernel};
 use uuid::Uuid;
 
-use crate::support::{Stage, keyed, until};
+use crate::support::{Stage, keyed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_comes_in_goes_over_and_goes_out() {
     let mut stage = Stage::open().await;
-    until("the Owner's own wallet", async || stage.owner.get("/api/v1/wallets").await.data().len() == 1)
-        .await;
     let wallets = stage.owner.get("/api/v1/wallets").await;
     assert_eq!(
         (&wallets.data()[0]["kind"], &wallets.data()[0]["currency"]),

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use testkit::{Answer, Api, Kernel};
 use uuid::Uuid;
 
-/// A kernel with a tenant whose Owner's address is verified.
+/// A kernel with a tenant whose Owner has a wallet and a verified address.
 pub struct Stage {
     pub kernel: Kernel,
     pub cell: Arc<Cell>,
@@ -31,6 +31,8 @@ impl Stage {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let email = text(&body["user"]["email"]);
         verify(&mut sql, &email).await;
+        // It follows the tenant by itself; no story is to hear of it in its middle.
+        until("the Owner's own wallet", async || owner.get("/api/v1/wallets").await.data().len() == 1).await;
         Self {
             tenant: text(&body["tenant"]["id"]).parse().unwrap(),
             user: text(&body["user"]["id"]).parse().unwrap(),
