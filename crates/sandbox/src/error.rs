@@ -44,10 +44,10 @@ pub enum OpenError {
     },
     /// In single mode, a new schema without the login that may make it.
     #[error(
-        "this version brings a new schema and the database has {0}: start it once with DATABASE_OWNER_URL set to the \
-         login that may change tables"
+        "this version brings a new schema and the database has an older or a newer one: start it once with \
+         DATABASE_OWNER_URL set to the login that may change tables"
     )]
-    SchemaOfAnother(String),
+    SchemaOfAnother,
     /// The seed.
     #[error("the template could not be made: {0}")]
     Seed(#[from] crate::seed::SeedError),

@@ -23,7 +23,7 @@ impl Estate {
             Ok(row) => {
                 if row.schema_fingerprint != self.templates.fingerprint() {
                     if !self.cluster().has_owner() {
-                        return Err(OpenError::SchemaOfAnother("an older or a newer one".to_owned()));
+                        return Err(OpenError::SchemaOfAnother);
                     }
                     self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
                 }

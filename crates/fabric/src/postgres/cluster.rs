@@ -388,7 +388,7 @@ impl Cluster {
 }
 
 /// An identifier, quoted.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

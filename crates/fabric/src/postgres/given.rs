@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 
-use super::{cluster_error::ClusterError, logins::Login, pool::single};
+use super::{cluster::quoted, cluster_error::ClusterError, logins::Login, pool::single};
 
 /// The given database, and how it is reached.
 #[derive(Clone)]
@@ -198,8 +198,4 @@ fn setup_sql(user: &str) -> String {
            grant pk_owner to <the login of DATABASE_OWNER_URL>;\n  \
            grant create on database <the database> to pk_owner;"
     )
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
