@@ -55,3 +55,8 @@ insert into kernel.not_cloned values ('files.upload',
            held as (select tenant_id, sum(reserved) as bytes from gone group by tenant_id)
       update kernel.allowance a set used = greatest(a.used - h.bytes, 0)
       from held h where a.tenant_id = h.tenant_id and a.name = 'storageBytes'$$);
+
+-- What counts against the plan: files that were not rejected, and what uploads under way hold.
+insert into kernel.allowance_truth values
+    ('storageBytes', $$select coalesce((select sum(size) from files.file where tenant_id = $1 and state <> 'rejected'), 0)::bigint
+        + coalesce((select sum(reserved) from files.upload where tenant_id = $1), 0)::bigint$$);

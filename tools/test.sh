@@ -9,10 +9,14 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
 failed_steps=()
+said="$(mktemp -d "${TMPDIR:-/tmp}/platform-kernel-test.XXXXXX")"
+trap 'rm -rf "$said"' EXIT
+# What a step that failed said last is said again at the end: whoever reads a long log begins there.
 step() {
   local name="$1"; shift
   printf '\n== %s\n' "$name" >&2
-  "$@" || failed_steps+=("$name")
+  "$@" 2>&1 | tee "$said/$name"
+  [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("$name")
 }
 
 # A pinned cargo-deny, compiled once into the cache.
@@ -65,8 +69,7 @@ if [ "${ONLY:-}" != lint ]; then
   if [ -n "${SUITES:-}" ]; then
     for suite in $SUITES; do what+=(--test "$suite"); done
   fi
-  log="$(mktemp "${TMPDIR:-/tmp}/platform-kernel-test.XXXXXX")"
-  trap 'rm -f "$log"' EXIT
+  log="$said/tests"
   cargo test "${what[@]}" --locked --no-fail-fast -- "$@" 2>&1 | tee "$log"
   [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("tests")
   # "test result: ok. 12 passed; 0 failed; 1 ignored; …" of every test program.
@@ -76,6 +79,14 @@ if [ "${ONLY:-}" != lint ]; then
 fi
 
 printf '\n' >&2
+for name in "${failed_steps[@]}"; do
+  printf '== what failed in: %s\n' "$name" >&2
+  if [ "$name" = tests ]; then
+    grep -aE '^test .* FAILED$|panicked at|^error' -A 3 "$said/$name" | head -n 60 >&2
+  else
+    tail -n 60 "$said/$name" >&2
+  fi
+done
 if [ "${#failed_steps[@]}" -gt 0 ]; then
   printf 'failed: %s\n' "$(IFS=,; echo "${failed_steps[*]}")" >&2
 fi

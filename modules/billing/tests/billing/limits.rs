@@ -145,11 +145,14 @@ async fn events_are_counted_from_the_log_and_use_is_set_right_at_night() {
     // Something counted wrongly, and a night.
     let mut sql = kernel.owner_sql("default").await;
     let (users, _) = corp.in_use("users").await;
-    run(&mut sql, "update kernel.allowance set used = 999 where name = 'users' and tenant_id = $1", corp.id)
-        .await;
+    let (bytes, _) = corp.in_use("storageBytes").await;
+    assert!(bytes > 0, "the demo has files");
+    let wrong = "update kernel.allowance set used = 999 where name in ('users', 'storageBytes') and tenant_id = $1";
+    run(&mut sql, wrong, corp.id).await;
     advance(&kernel, 25).await;
     corp.sign_in_with(DEMO_PASSWORD).await;
     until("the count is set right", async || corp.in_use("users").await.0 == users).await;
+    until("the bytes are set right", async || corp.in_use("storageBytes").await.0 == bytes).await;
     // A new day, new events.
     corp.owner.post("/api/v1/events/publish", event).await.expect(202);
     let usage = corp.owner.get("/api/v1/billing/usage").await.expect(200);
