@@ -123,14 +123,20 @@ echo "# Settings are given on the command line by the kernel." > "$work/cluster/
 
 # pack <folder> <archive> [first-entry]: the same files give the same bytes.
 pack() {
-  local folder="$1" archive="$2" first="${3:-}" list="$work/list"
+  local folder="$1" archive="$2" first="${3:-}" list="$work/list" split
   { [ -z "$first" ] || echo "$first"; (cd "$folder" && find . -mindepth 1 -printf '%P\n' | grep -vxF "${first:-/}" | sort); } > "$list"
   tar --create --file "$work/pack.tar" --directory "$folder" --no-recursion --verbatim-files-from --files-from "$list" \
     --format=gnu --mtime=@0 --owner=0 --group=0 --numeric-owner
+  # Packed from files, not a pipe: zstd then knows the size and asks for no more memory than that. The first entry, a small
+  # text (its header and itself, a block each), is a frame of its own: each start reads it, and for it alone no window of
+  # megabytes is made.
   rm -f "$archive"
-  # Packed from a file, not a pipe: zstd then knows the size and asks for no more memory than that.
-  zstd --quiet --ultra -22 --long=27 --check -o "$archive" "$work/pack.tar"
-  rm -f "$work/pack.tar"
+  split="$([ -n "$first" ] && echo 1024 || echo 0)"
+  head -c "$split" "$work/pack.tar" > "$work/first.tar"
+  tail -c "+$((split + 1))" "$work/pack.tar" > "$work/rest.tar"
+  [ "$split" = 0 ] || zstd --quiet --check --stdout "$work/first.tar" > "$archive"
+  zstd --quiet --ultra -22 --long=27 --check --stdout "$work/rest.tar" >> "$archive"
+  rm -f "$work"/*.tar
 }
 
 tree="$work/tree"
