@@ -19,7 +19,7 @@ pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
 pub use folder::data_folder;
 pub use kernel::{Kernel, KernelOptions};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, SandboxDatabase};
 pub use rpc::method;
 
 /// The demo's password.

@@ -1,6 +1,10 @@
-use fabric::postgres::{
-    PgConnectOptions,
-    embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
+use ::kernel::SandboxName;
+use fabric::{
+    crypto::RootKey,
+    postgres::{
+        Budget, Cluster, Database, DatabaseOptions, Login, Logins, Migrations, PgConnectOptions, Schemas,
+        embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
+    },
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -10,28 +14,86 @@ use crate::data_folder;
 /// from.
 pub struct Postgres {
     server: EmbeddedPostgres,
-    port: u16,
+    /// On 127.0.0.1, if it listens there.
+    port: Option<u16>,
     _folder: tempfile::TempDir,
+}
+
+/// The database of a sandbox without a kernel around it: for the tests of a service on its own.
+pub struct SandboxDatabase {
+    /// What the service is given.
+    pub db: Database,
+    /// The schemas of modules in it.
+    pub schemas: Schemas,
+    /// How its owner reaches it.
+    pub owner: PgConnectOptions,
+    /// How its services reach it.
+    pub app: PgConnectOptions,
+    /// How the server's administrator reaches it.
+    pub admin: PgConnectOptions,
+    server: Postgres,
+}
+
+impl SandboxDatabase {
+    /// A server with one sandbox's database, which has the tables of the kernel and of these services.
+    pub async fn with(services: &[&str]) -> Self {
+        const NAME: &str = "pk_default";
+        let server = Postgres::start(None).await;
+        let cluster = Cluster::new(server.administrator("postgres"));
+        cluster.prepare(false).await.expect("the roles");
+        let key = RootKey::new(&[1; 32]);
+        let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
+        cluster.create_database(NAME, None).await.expect("a database");
+        cluster.let_in(&logins, NAME).await.expect("its logins");
+        let needed = |name: &str| {
+            name.contains("_kernel_") || services.iter().any(|service| name.contains(&format!("_{service}_")))
+        };
+        let files = Migrations::sandbox().iter().filter(|file| needed(&file.name)).cloned().collect();
+        let options = |login| logins.options(&cluster, login, NAME);
+        let owner = options(Login::Owner);
+        Migrations::from_files(files).apply(&owner).await.expect("the tables");
+        let db = Database::new(DatabaseOptions {
+            app: options(Login::App),
+            system: options(Login::System),
+            data: options(Login::Data),
+            budget: Budget::new(20),
+            pool_size: 6,
+            key,
+        });
+        let app = options(Login::App);
+        let admin = server.administrator(NAME);
+        Self { db, schemas: Schemas::new(cluster, logins, NAME), owner, app, admin, server }
+    }
+
+    /// Ends the server, and says when that fails.
+    pub async fn stop(self) {
+        self.db.close();
+        self.server.server.stop().await.expect("a server that ends");
+    }
 }
 
 impl Postgres {
     /// A server as somebody else's would be, on a TCP port: nothing of the kernel's is in it.
     pub async fn bare() -> Self {
-        let folder = data_folder();
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("its number").port();
         drop(free);
+        let postgres = Self::start(Some(port)).await;
+        postgres.forget_the_kernel().await;
+        postgres
+    }
+
+    async fn start(port: Option<u16>) -> Self {
+        let folder = data_folder();
         let server = EmbeddedPostgres::start(EmbeddedOptions {
             data_dir: folder.path().join("server"),
             durability: Durability::Hybrid,
-            tcp_port: Some(port),
+            tcp_port: port,
             max_connections: 100,
         })
         .await
         .unwrap_or_else(|error| panic!("the server does not start: {error}"));
-        let postgres = Self { server, port, _folder: folder };
-        postgres.forget_the_kernel().await;
-        postgres
+        Self { server, port, _folder: folder }
     }
 
     /// A packed data folder brings templates and roles.
@@ -76,6 +138,7 @@ impl Postgres {
 
     /// The address of a database for a user whose password is `secret`.
     pub fn url(&self, user: &str, database: &str) -> String {
-        format!("postgres://{user}:secret@127.0.0.1:{}/{database}", self.port)
+        let port = self.port.expect("a server on a port");
+        format!("postgres://{user}:secret@127.0.0.1:{port}/{database}")
     }
 }

@@ -135,7 +135,7 @@ async fn a_change_tells_who_asked_for_it(ground: &Ground, ada: &Asking) {
             assert_eq!(*row, expected);
         }
     }
-    let handle = ground.db.records(&ada.cx).unwrap();
+    let handle = ground.database.db.records(&ada.cx).unwrap();
     for _ in 0..6 {
         let left: Option<String> = handle
             .query("select nullif(current_setting('kernel.request', true), '') where $1::uuid is not null")

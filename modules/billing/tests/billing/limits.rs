@@ -147,7 +147,8 @@ async fn events_are_counted_from_the_log_and_use_is_set_right_at_night() {
     let (users, _) = corp.in_use("users").await;
     let (bytes, _) = corp.in_use("storageBytes").await;
     assert!(bytes > 0, "the demo has files");
-    let wrong = "update kernel.allowance set used = 999 where name in ('users', 'storageBytes') and tenant_id = $1";
+    let wrong =
+        "update kernel.allowance set used = 999 where name in ('users', 'storageBytes') and tenant_id = $1";
     run(&mut sql, wrong, corp.id).await;
     advance(&kernel, 25).await;
     corp.sign_in_with(DEMO_PASSWORD).await;

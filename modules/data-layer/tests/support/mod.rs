@@ -1,17 +1,11 @@
 //! A sandbox's database with the CRM example in it, and data-layer on top.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use data_layer::{DataLayer, DataLayerDeps};
-use fabric::{
-    crypto::RootKey,
-    postgres::{
-        Budget, Cluster, Database, DatabaseOptions, Login, Logins, Migrations, PgConnectOptions, Schemas,
-        embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
-    },
-};
+use fabric::postgres::Schemas;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use kernel::{
@@ -25,20 +19,18 @@ use ports::{
 };
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use testkit::SandboxDatabase;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 /// The running set-up of a test.
 pub struct Ground {
-    pub db: Database,
+    pub database: SandboxDatabase,
     pub acme: TenantId,
     pub globex: TenantId,
     /// A tenant without the module.
     pub bare: TenantId,
     router: Router,
-    admin: PgConnectOptions,
-    server: EmbeddedPostgres,
-    _folder: tempfile::TempDir,
 }
 
 struct Registry(Arc<ModuleSnapshot>);
@@ -123,57 +115,21 @@ impl Answer {
 
 impl Ground {
     pub async fn start() -> Self {
-        let place = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
-        let folder = tempfile::Builder::new().prefix("pk-records").tempdir_in(place).unwrap();
-        let server = EmbeddedPostgres::start(EmbeddedOptions {
-            data_dir: folder.path().to_owned(),
-            durability: Durability::Hybrid,
-            tcp_port: None,
-            max_connections: 60,
-        })
-        .await
-        .unwrap();
-        let at = server.connection();
-        let admin = PgConnectOptions::new_without_pgpass()
-            .socket(&at.socket_dir)
-            .port(at.port)
-            .username(&at.user)
-            .password(&at.password)
-            .database("postgres");
-        let cluster = Cluster::new(admin.clone());
-        cluster.prepare(false).await.unwrap();
-        let key = RootKey::new(&[1; 32]);
-        let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
-        cluster.create_database("pk_default", None).await.unwrap();
-        cluster.let_in(&logins, "pk_default").await.unwrap();
-        let files = Migrations::sandbox()
-            .iter()
-            .filter(|file| file.name.contains("_kernel_") || file.name.contains("_registry_"))
-            .cloned()
-            .collect();
-        let owner = logins.options(&cluster, Login::Owner, "pk_default");
-        Migrations::from_files(files).apply(&owner).await.unwrap();
-        register_crm(&Schemas::new(cluster.clone(), logins.clone(), "pk_default")).await;
-
-        let options = |login| logins.options(&cluster, login, "pk_default");
-        let db = Database::new(DatabaseOptions {
-            app: options(Login::App),
-            system: options(Login::System),
-            data: options(Login::Data),
-            budget: Budget::new(16),
-            pool_size: 6,
-            key,
-        });
+        let database = SandboxDatabase::with(&["registry"]).await;
+        register_crm(&database.schemas).await;
         let (acme, globex, bare) = (TenantId::new(), TenantId::new(), TenantId::new());
         let modules = ModulesLink::new(
             "modules",
             LinkOptions::default(),
             Arc::new(Registry(Arc::new(snapshot([acme, globex])))),
         );
-        let service =
-            DataLayer::create(DataLayerDeps { db: db.clone(), modules, cursor: CursorKey::new(&[2; 32]) });
+        let service = DataLayer::create(DataLayerDeps {
+            db: database.db.clone(),
+            modules,
+            cursor: CursorKey::new(&[2; 32]),
+        });
         let router = service.routes().router();
-        Self { db, acme, globex, bare, router, admin: admin.database("pk_default"), server, _folder: folder }
+        Self { database, acme, globex, bare, router }
     }
 
     pub async fn send(
@@ -218,7 +174,7 @@ impl Ground {
 
     /// What a statement answers to the superuser, as JSON.
     pub async fn look(&self, sql: &str) -> Value {
-        let mut connection = PgConnection::connect_with(&self.admin).await.unwrap();
+        let mut connection = PgConnection::connect_with(&self.database.admin).await.unwrap();
         let text = format!("select coalesce(json_agg(x), '[]')::text from ({sql}) x");
         let (text,): (String,) =
             sqlx::query_as(AssertSqlSafe(text)).persistent(false).fetch_one(&mut connection).await.unwrap();
@@ -227,8 +183,7 @@ impl Ground {
     }
 
     pub async fn stop(self) {
-        self.db.close();
-        self.server.stop().await.unwrap();
+        self.database.stop().await;
     }
 }
 

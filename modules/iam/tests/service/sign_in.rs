@@ -12,8 +12,8 @@ use uuid::Uuid;
 #[tokio::test]
 async fn every_statement_is_understood_by_the_migrated_schema() {
     let ground = Ground::start().await;
-    let mut app = sqlx::PgConnection::connect_with(&ground.app).await.unwrap();
-    let mut owner = sqlx::PgConnection::connect_with(&ground.owner).await.unwrap();
+    let mut app = sqlx::PgConnection::connect_with(&ground.database.app).await.unwrap();
+    let mut owner = sqlx::PgConnection::connect_with(&ground.database.owner).await.unwrap();
     let mut seen = 0;
     for statement in fabric::postgres::STATEMENTS.iter().filter(|statement| statement.text.contains("iam.")) {
         let connection = if statement.text.contains("kernel.owns($1") { &mut app } else { &mut owner };
@@ -83,7 +83,7 @@ async fn of_several_tenants_one_is_chosen_and_remembered() {
         "sandbox-corp",
         "the demo's sign-in asks nothing"
     );
-    ground.run(&ground.owner, "update iam.user_account set last_tenant_id = null").await.unwrap();
+    ground.run(&ground.database.owner, "update iam.user_account set last_tenant_id = null").await.unwrap();
     let asked = ground.login("admin").await;
     assert_eq!(asked["requiresTenantSelection"], true);
     let platform =
@@ -138,7 +138,7 @@ async fn a_refresh_token_is_good_once_with_ten_seconds_of_grace() {
     let access = text(&after["accessToken"]);
     ground.who(access).await.unwrap();
 
-    ground.run(&ground.owner, "update iam.refresh_token set used_at = used_at - interval '11 seconds' where used_at is not null").await.unwrap();
+    ground.run(&ground.database.owner, "update iam.refresh_token set used_at = used_at - interval '11 seconds' where used_at is not null").await.unwrap();
     refresh(&first["refreshToken"]).await.refused(Slug::Unauthorized);
     assert_eq!(ground.who(access).await.unwrap_err().slug(), Slug::Unauthorized, "the family has ended");
     refresh(&after["refreshToken"]).await.refused(Slug::Unauthorized);
@@ -220,7 +220,7 @@ async fn tokens_follow_the_sandboxs_clock_and_their_keys_are_renewed() {
         2,
         "real time has not passed"
     );
-    ground.run(&ground.owner, "update iam.signing_key set retired_real = retired_real - interval '1 hour', retired_at = retired_at - interval '1 hour' where retired_at is not null").await.unwrap();
+    ground.run(&ground.database.owner, "update iam.signing_key set retired_real = retired_real - interval '1 hour', retired_at = retired_at - interval '1 hour' where retired_at is not null").await.unwrap();
     ground.iam.clear_sessions(&ground.system()).await.unwrap();
     assert_eq!(ground.iam.jwks(&ground.stranger()).await.unwrap()["keys"].as_array().unwrap().len(), 1);
     ground.stop().await;
@@ -269,7 +269,7 @@ async fn a_copy_of_the_sandbox_takes_passwords_and_nothing_else() {
     let body = json!({ "name": "export", "permissions": ["files.read"] });
     let key = ground.post(&me, "/api-keys", body).await.expect(201);
     ground.who(text(&key["key"])).await.unwrap();
-    ground.run(&ground.owner, "select kernel.after_clone()").await.unwrap();
+    ground.run(&ground.database.owner, "select kernel.after_clone()").await.unwrap();
     ground.iam.forget_verified();
     assert!(ground.who(text(&tokens["accessToken"])).await.is_err());
     assert!(ground.who(text(&key["key"])).await.is_err());

@@ -1,19 +1,12 @@
 //! A sandbox's database on a real Postgres, and iam on top.
 
 use std::{
-    path::Path,
     sync::{Arc, RwLock},
     time::Duration,
 };
 
 use axum::{Router, body::Body};
-use fabric::{
-    crypto::RootKey,
-    postgres::{
-        Budget, Cluster, Database, DatabaseOptions, Login, Logins, Migrations, PgConnectOptions,
-        embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
-    },
-};
+use fabric::postgres::PgConnectOptions;
 use http::{Method, Request, header};
 use http_body_util::BodyExt as _;
 use iam::{HashCost, HashPool, HashPoolOptions, Iam, IamDeps, SeedTenant, SeedUser, TenantKind};
@@ -27,6 +20,7 @@ use ports::{
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use testkit::SandboxDatabase;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -36,15 +30,10 @@ pub const PASSWORD: &str = "tandem-gravel-42-owl";
 /// The running set-up of a test.
 pub struct Ground {
     pub iam: Arc<Iam>,
-    pub db: Database,
+    pub database: SandboxDatabase,
     pub clock: Clock,
-    pub owner: PgConnectOptions,
-    pub app: PgConnectOptions,
     modules: Arc<Registry>,
     router: Router,
-    admin: PgConnectOptions,
-    server: EmbeddedPostgres,
-    _folder: tempfile::TempDir,
 }
 
 #[derive(Default)]
@@ -98,49 +87,11 @@ pub fn text(value: &Value) -> &str {
 
 impl Ground {
     pub async fn start() -> Self {
-        let place = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
-        let folder = tempfile::Builder::new().prefix("pk-iam").tempdir_in(place).unwrap();
-        let server = EmbeddedPostgres::start(EmbeddedOptions {
-            data_dir: folder.path().to_owned(),
-            durability: Durability::Hybrid,
-            tcp_port: None,
-            max_connections: 60,
-        })
-        .await
-        .unwrap();
-        let at = server.connection();
-        let admin = PgConnectOptions::new_without_pgpass()
-            .socket(&at.socket_dir)
-            .port(at.port)
-            .username(&at.user)
-            .password(&at.password)
-            .database("postgres");
-        let cluster = Cluster::new(admin.clone());
-        cluster.prepare(false).await.unwrap();
-        let key = RootKey::new(&[1; 32]);
-        let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
-        cluster.create_database("pk_default", None).await.unwrap();
-        cluster.let_in(&logins, "pk_default").await.unwrap();
-        let files = Migrations::sandbox()
-            .iter()
-            .filter(|file| file.name.contains("_kernel_") || file.name.contains("_iam_"))
-            .cloned()
-            .collect();
-        let options = |login| logins.options(&cluster, login, "pk_default");
-        let owner = options(Login::Owner);
-        Migrations::from_files(files).apply(&owner).await.unwrap();
-        let db = Database::new(DatabaseOptions {
-            app: options(Login::App),
-            system: options(Login::System),
-            data: options(Login::Data),
-            budget: Budget::new(16),
-            pool_size: 6,
-            key,
-        });
+        let database = SandboxDatabase::with(&["iam"]).await;
         let clock = Clock::real();
         let modules = Arc::new(Registry::default());
         let iam = Iam::create(IamDeps {
-            db: db.clone(),
+            db: database.db.clone(),
             flags: flags::Flags::new(flags::FlagFile::built_in()),
             modules: ModulesLink::new(
                 "modules",
@@ -154,19 +105,7 @@ impl Ground {
             clock: clock.clone(),
         });
         let router = iam.routes().router();
-        let admin = admin.database("pk_default");
-        Self {
-            iam,
-            db,
-            clock,
-            owner,
-            app: options(Login::App),
-            modules,
-            router,
-            admin,
-            server,
-            _folder: folder,
-        }
+        Self { iam, database, clock, modules, router }
     }
 
     /// The tenants and people of the demo.
@@ -317,7 +256,7 @@ impl Ground {
     /// What a statement answers to the superuser, as JSON.
     pub async fn look(&self, sql: &str) -> Value {
         let text = format!("select coalesce(json_agg(x), '[]')::text from ({sql}) x");
-        let mut connection = PgConnection::connect_with(&self.admin).await.unwrap();
+        let mut connection = PgConnection::connect_with(&self.database.admin).await.unwrap();
         let (text,): (String,) =
             sqlx::query_as(AssertSqlSafe(text)).persistent(false).fetch_one(&mut connection).await.unwrap();
         connection.close().await.unwrap();
@@ -339,8 +278,7 @@ impl Ground {
     }
 
     pub async fn stop(self) {
-        self.db.close();
-        self.server.stop().await.unwrap();
+        self.database.stop().await;
     }
 }
 

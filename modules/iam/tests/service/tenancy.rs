@@ -316,7 +316,7 @@ async fn another_tenants_things_are_not_there() {
 async fn the_applications_login_sees_its_tenant_and_no_secret() {
     let (ground, corp) = Ground::with_demo().await;
     ground.register("Other", "other@example.com").await;
-    let bound = ground.app.clone().options([("kernel.tenant", corp.to_string())]);
+    let bound = ground.database.app.clone().options([("kernel.tenant", corp.to_string())]);
     let count = |table: &str, number: i64| {
         format!(
             "do $$ begin if (select count(*) from {table}) <> {number} then raise exception '{table}: %', (select count(*) from {table}); end if; end $$"
@@ -325,7 +325,7 @@ async fn the_applications_login_sees_its_tenant_and_no_secret() {
     for (table, seen) in [("iam.user_account", 3), ("iam.membership", 3), ("iam.tenant", 1), ("iam.role", 3)]
     {
         ground.run(&bound, &count(table, seen)).await.unwrap();
-        ground.run(&ground.app, &count(table, 0)).await.unwrap();
+        ground.run(&ground.database.app, &count(table, 0)).await.unwrap();
     }
     for secret in ["iam.credential", "iam.refresh_token", "iam.signing_key"] {
         assert!(ground.run(&bound, &format!("select * from {secret}")).await.is_err(), "{secret}");

@@ -37,7 +37,7 @@ pub async fn what_breaks_a_rule_is_seen_in_the_catalogue(ground: &Ground) {
         ("create table module_crm.child () inherits (module_crm.deals)", "inherits"),
         ("alter table module_crm.deals add exclude using btree (title with =)", "exclusion constraint"),
     ];
-    let mut owner = ground.schemas.owner().await.unwrap();
+    let mut owner = ground.database.schemas.owner().await.unwrap();
     let mut say = async |statement: &str| {
         sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut owner).await.map(drop)
     };

@@ -47,6 +47,7 @@ fn fields(error: &Error) -> Vec<&str> {
 
 async fn write(ground: &Ground, cx: &Ctx, name: &str) -> Result<u64, Error> {
     ground
+        .database
         .db
         .records(cx)?
         .composed("insert into module_crm.companies (tenant_id, name) values ($1, $2)".to_owned())
@@ -59,7 +60,7 @@ async fn names(ground: &Ground, cx: &Ctx) -> Vec<String> {
     // No filter: row-level security alone.
     let statement = "select name from module_crm.companies where $1::uuid is not null order by 1";
     let rows: Vec<(String,)> =
-        ground.db.records(cx).unwrap().composed(statement.to_owned()).all().await.unwrap();
+        ground.database.db.records(cx).unwrap().composed(statement.to_owned()).all().await.unwrap();
     rows.into_iter().map(|(name,)| name).collect()
 }
 
@@ -256,7 +257,7 @@ async fn a_trial_keeps_nothing(ground: &Ground) {
 }
 
 async fn too_long_is_told_and_taken_back(ground: &Ground) {
-    let hasty = registry(&ground.db, &ground.schemas, Duration::from_millis(1500));
+    let hasty = registry(&ground.database.db, &ground.database.schemas, Duration::from_millis(1500));
     let long = format!(
         "{}\ninsert into t (tenant_id, text) select gen_random_uuid(), a::text from generate_series(1, 1000000000) a;",
         table("t")
@@ -328,7 +329,7 @@ async fn a_tenants_rows_go_with_it_and_no_others(ground: &Ground) {
                         where kernel.owns($1, tenant_id) and name = 'A' returning id, company_id)
                     insert into module_crm.deals (tenant_id, company_id, contact_id, reference, title)
                     select $1, company_id, id, 'D-1', 'A deal' from k";
-        ground.db.records(cx).unwrap().composed(deal.to_owned()).run().await.unwrap();
+        ground.database.db.records(cx).unwrap().composed(deal.to_owned()).run().await.unwrap();
     }
     ground.registry.uninstall(&one, "crm", false).await.unwrap();
     assert_eq!(names(ground, &one).await, ["A", "B"]);

@@ -1,68 +1,24 @@
 //! A sandbox's database on a real Postgres, and module-registry on top.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use fabric::{
-    crypto::RootKey,
-    postgres::{
-        Budget, Cluster, Database, DatabaseOptions, Login, Logins, Migration, Migrations, PgConnectOptions,
-        Reason, Schemas,
-        embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
-    },
-};
+use fabric::postgres::{Database, Reason, Schemas};
 use kernel::{Actor, Caller, Clock, Ctx, Permissions, SandboxName, SessionId, TenantId, UserId};
 use module_registry::{Bundle, ModuleRegistry, ModuleRegistryDeps};
 use ports::http::CursorKey;
 use serde_json::{Value, json};
+use testkit::SandboxDatabase;
 
 /// The running set-up of a test.
 pub struct Ground {
-    pub db: Database,
-    pub schemas: Schemas,
+    pub database: SandboxDatabase,
     pub registry: Arc<ModuleRegistry>,
-    server: EmbeddedPostgres,
-    _folder: tempfile::TempDir,
 }
 
 pub async fn ground() -> Ground {
-    let place = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
-    let folder = tempfile::Builder::new().prefix("pk-registry").tempdir_in(place).unwrap();
-    let server = EmbeddedPostgres::start(EmbeddedOptions {
-        data_dir: folder.path().to_owned(),
-        durability: Durability::Hybrid,
-        tcp_port: None,
-        max_connections: 60,
-    })
-    .await
-    .unwrap();
-    let at = server.connection();
-    let admin = PgConnectOptions::new_without_pgpass()
-        .socket(&at.socket_dir)
-        .port(at.port)
-        .username(&at.user)
-        .password(&at.password)
-        .database("postgres");
-    let cluster = Cluster::new(admin);
-    cluster.prepare(false).await.unwrap();
-    let key = RootKey::new(&[1; 32]);
-    let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
-    cluster.create_database("pk_default", None).await.unwrap();
-    cluster.let_in(&logins, "pk_default").await.unwrap();
-    let needed = |file: &&Migration| file.name.contains("_kernel_") || file.name.contains("_registry_");
-    let series = Migrations::from_files(Migrations::sandbox().iter().filter(needed).cloned().collect());
-    series.apply(&logins.options(&cluster, Login::Owner, "pk_default")).await.unwrap();
-    let options = |login| logins.options(&cluster, login, "pk_default");
-    let db = Database::new(DatabaseOptions {
-        app: options(Login::App),
-        system: options(Login::System),
-        data: options(Login::Data),
-        budget: Budget::new(20),
-        pool_size: 6,
-        key,
-    });
-    let schemas = Schemas::new(cluster, logins, "pk_default");
-    let registry = registry(&db, &schemas, Duration::from_secs(60));
-    Ground { db, schemas, registry, server, _folder: folder }
+    let database = SandboxDatabase::with(&["registry"]).await;
+    let registry = registry(&database.db, &database.schemas, Duration::from_secs(60));
+    Ground { database, registry }
 }
 
 /// The service, with this much time for a registration.
@@ -82,7 +38,13 @@ impl Ground {
     where
         T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
     {
-        self.db.system(&operator(), Reason::Modules).composed(statement.to_owned()).value().await.unwrap()
+        self.database
+            .db
+            .system(&operator(), Reason::Modules)
+            .composed(statement.to_owned())
+            .value()
+            .await
+            .unwrap()
     }
 
     /// Whether the module has a schema.
@@ -96,8 +58,7 @@ impl Ground {
     }
 
     pub async fn stop(self) {
-        self.db.close();
-        self.server.stop().await.unwrap();
+        self.database.stop().await;
     }
 }
 
