@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the static libraries that a release links and Debian 12 does not ship: libvips, and below it GLib (without
-# libmount), highway, lcms2 and libheif. From Debian's own source packages, with their security patches.
+# libmount), highway, lcms2, libtiff (without JBIG, whose library is under the GPL) and libheif. From Debian's own source packages, with their security patches.
 #
 #   tools/static-libs.sh           builds what is not up to date; prints the folder for PKG_CONFIG_PATH
 #   tools/static-libs.sh --path    prints that folder, and fails when it is not up to date
@@ -41,7 +41,7 @@ if up_to_date; then answer; exit; fi
 packages=(
   build-essential pkg-config cmake meson ninja-build nasm gettext libglib2.0-dev-bin dpkg-dev
   zlib1g-dev libpcre2-dev libffi-dev libexpat1-dev libexif-dev libjpeg62-turbo-dev libpng-dev
-  libwebp-dev libtiff-dev libzstd-dev liblzma-dev libdeflate-dev libjbig-dev liblerc-dev libaom-dev
+  libwebp-dev libdeflate-dev libaom-dev
 )
 
 install_packages() {
@@ -75,7 +75,7 @@ fetch_sources() {
   rm -rf "$SOURCES"
   mkdir -p "$SOURCES"
   cd "$SOURCES"
-  for package in vips/trixie highway/trixie libheif/trixie glib2.0/bookworm lcms2/bookworm; do
+  for package in vips/trixie highway/trixie libheif/trixie glib2.0/bookworm lcms2/bookworm tiff/bookworm; do
     name="${package%/*}" suite="${package#*/}"
     # A point release takes the security suite's versions over and goes beyond them.
     apt-get "${options[@]}" source "$name/$suite" >&2 || apt-get "${options[@]}" source "$name/$suite-security" >&2 2>/dev/null \
@@ -148,6 +148,12 @@ make_lcms2() {
   install -D -m 644 lcms2.pc "$PREFIX/lib/pkgconfig/lcms2.pc"
 }
 
+make_tiff() {
+  local off=()
+  for option in jbig lerc lzma zstd webp cxx tiff-tools tiff-tests tiff-contrib tiff-docs; do off+=("-D$option=OFF"); done
+  with_cmake "$(source_of tiff)" "${off[@]}" -Djpeg=ON -Dzlib=ON -Dlibdeflate=ON
+}
+
 # AVIF only: HEVC is patented, and its decoders are LGPL and GPL.
 make_libheif() {
   local off=()
@@ -191,6 +197,7 @@ flags="-O3 -fPIC -ffunction-sections -fdata-sections -ffile-prefix-map=$WORK=/w"
 export CFLAGS="$flags" CXXFLAGS="$flags" PKG_CONFIG_PATH="$PREFIX/lib/pkgconfig"
 build highway
 build lcms2
+build tiff
 [ "$AVIF" = 1 ] && build libheif
 build glib
 build vips

@@ -2,6 +2,7 @@
 //! it fails; the gateway enforces it, the docs tell it, the isolation suite walks it.
 
 mod answer;
+mod csv;
 mod cursor;
 mod extract;
 pub mod openapi;
@@ -13,6 +14,7 @@ pub use answer::{
     version_tag,
 };
 pub use axum::extract::State;
+pub use csv::csv_cell;
 pub use cursor::{CursorKey, Paging, page_size};
 pub use extract::{Body, Cx, IfMatch, Path, Query, Raw, parse_json};
 pub use operation::{Access, BASE, JSON_LIMIT, Operation, Repeat, Routes, Rpc, SchemaOf, ServiceRoutes};

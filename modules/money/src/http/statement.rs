@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream};
 use http::{HeaderValue, header};
 use kernel::{Ctx, Error, Timestamp, TransactionId, WalletId};
-use ports::http::{Cx, Operation, Path, Query, Result, Routes, State};
+use ports::http::{Cx, Operation, Path, Query, Result, Routes, State, csv_cell};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -207,24 +207,9 @@ fn csv_line(line: &LineOut, currency: Currency, out: &mut Vec<u8>) {
     );
     out.extend_from_slice(start.as_bytes());
     if let Some(text) = &line.description {
-        csv_text(text, out);
+        csv_cell(text, out);
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe in front.
-fn csv_text(text: &str, out: &mut Vec<u8>) {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if !formula && !text.contains(['"', ',', '\r', '\n']) {
-        out.extend_from_slice(text.as_bytes());
-        return;
-    }
-    out.push(b'"');
-    if formula {
-        out.push(b'\'');
-    }
-    out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
-    out.push(b'"');
 }
 
 #[cfg(test)]
