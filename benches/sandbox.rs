@@ -36,12 +36,6 @@ async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
     (begun.elapsed(), done)
 }
 
-fn resident_megabytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
 async fn verbs(operator: &Api, stranger: &Api, label: &str) {
     let (mut forks, mut resets) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
@@ -103,7 +97,7 @@ async fn two_hundred(kernel: &Binary, operator: &Api, stranger: &Api) {
         let demo = stranger.sandbox(&format!("many-{n}")).sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
         demo.get("/api/v1/data/crm/contacts?limit=1").await.expect(200);
     }
-    let megabytes = resident_megabytes(kernel.pid());
+    let megabytes = kernel.resident_megabytes();
     let verdict = if megabytes <= 300 { "within" } else { "ABOVE" };
     println!(
         "200 sandboxes, each used once: {} s, process {megabytes} MB resident   {verdict} 300",
@@ -115,7 +109,7 @@ async fn two_hundred(kernel: &Binary, operator: &Api, stranger: &Api) {
     println!(
         "all deleted after {} s, process {} MB resident",
         begun.elapsed().as_secs(),
-        resident_megabytes(kernel.pid())
+        kernel.resident_megabytes()
     );
 }
 

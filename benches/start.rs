@@ -1,4 +1,5 @@
-//! From exec to ready: with an empty data folder and with an existing one. Medians.
+//! From exec to ready: with an empty data folder and with an existing one. Medians. And what the process holds then, with
+//! one open sandbox and nothing to do.
 //!
 //! Takes the packed binary from `dist/platform-kernel` (`make build`), or the one that `PLATFORM_KERNEL_BIN` names.
 
@@ -26,12 +27,15 @@ fn main() {
     let program = program();
     let runs: usize = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     let (mut empty, mut existing, mut stop) = (Vec::new(), Vec::new(), Vec::new());
+    let mut idle = Vec::new();
     for _ in 0..runs {
         let folder = data_folder();
         let data = folder.path().join("data");
         let begun = Instant::now();
         let mut first = Launch::default().on(&data).start(&program);
         empty.push(begun.elapsed());
+        std::thread::sleep(Duration::from_secs(1));
+        idle.push(first.resident_megabytes());
         first.stop();
         let begun = Instant::now();
         let mut second = Launch::default().on(&data).start(&program);
@@ -46,4 +50,5 @@ fn main() {
         let (least, middle, most) = median(times);
         println!("{name:<24} {least:>6} {middle:>7} {most:>7}");
     }
+    println!("resident after the first start, idle: at most {} MB (limit 80)", idle.iter().max().unwrap());
 }

@@ -92,6 +92,13 @@ impl Binary {
         self.child.id()
     }
 
+    /// What the process holds of the machine's memory, in megabytes of 10^6 bytes; its Postgres apart.
+    pub fn resident_megabytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024 / 1_000_000
+    }
+
     /// Its plain HTTP address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.runtime["ports"]["http"].as_u64().expect("the http port"))
