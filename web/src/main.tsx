@@ -9,6 +9,7 @@ import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Problem } from "./api/client";
+import { away } from "./api/reach";
 import { session, start } from "./api/session";
 import { theme, wear } from "./app/hue";
 import { router } from "./app/router";
@@ -39,6 +40,11 @@ session.subscribe(() => {
   void router.invalidate();
 });
 
+// What was asked for while the kernel was away is asked for again.
+away.subscribe(() => {
+  if (!away.get()) void queries.invalidateQueries();
+});
+
 const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
@@ -51,5 +57,8 @@ if (root) {
       </CSPProvider>
     </StrictMode>,
   );
-  void start().catch(() => session.set((now) => ({ ...now, phase: "out", why: null })));
+  // While the kernel is away the shell asks again; what it refuses is said at the door.
+  void start().catch((error: unknown) => {
+    if (!away.get()) session.set((now) => ({ ...now, phase: "out", why: String((error as Error).message) }));
+  });
 }

@@ -1,10 +1,10 @@
 /** Calls to the kernel's API: typed by its own description, errors as problems, tokens renewed on the way. */
 import type { paths } from "./schema";
 import { Problem, type ProblemBody } from "./problem";
+import { Unreachable, reach } from "./reach";
 import { renew, session } from "./session";
 
-export { Problem, type ProblemBody };
-
+export { Problem, type ProblemBody, Unreachable };
 
 type Method = "get" | "post" | "patch" | "delete";
 
@@ -50,9 +50,6 @@ export type Options<P extends keyof paths, M extends Method> = Common &
   Query<Operation<P, M>> &
   BodyOf<Operation<P, M>>;
 
-/** The kernel did not answer at all. */
-export class Unreachable extends Error {}
-
 export function address(path: string, values?: unknown, query?: unknown): string {
   const given = (values ?? {}) as Record<string, string | number>;
   const filled = path.replace(/\{([^}]+)\}/g, (_, name: string) => encodeURIComponent(String(given[name] ?? "")));
@@ -80,12 +77,7 @@ export async function send(url: string, init: RequestInit, as: As = "user"): Pro
     const headers = new Headers(init.headers);
     const token = session.get().token;
     if (as === "user" && token) headers.set("authorization", `Bearer ${token}`);
-    try {
-      return await fetch(url, { ...init, headers });
-    } catch (cause) {
-      if (init.signal?.aborted) throw cause;
-      throw new Unreachable("The kernel does not answer.", { cause });
-    }
+    return reach(url, { ...init, headers });
   };
   let response = await attempt();
   if (response.status === 401 && as === "user" && session.get().token && (await renew())) {

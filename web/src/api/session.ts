@@ -7,6 +7,7 @@
  */
 import type { components } from "./schema";
 import { Problem } from "./problem";
+import { reach } from "./reach";
 import { store, useStore } from "./store";
 import { t } from "../text";
 
@@ -53,7 +54,7 @@ const reason = {
 };
 
 async function post(path: string, body: unknown): Promise<Response> {
-  return fetch(`/api/v1/auth/${path}`, { method: "POST", headers: COOKIE, body: JSON.stringify(body) });
+  return reach(`/api/v1/auth/${path}`, { method: "POST", headers: COOKIE, body: JSON.stringify(body) });
 }
 
 async function refused(response: Response): Promise<Error> {
@@ -69,7 +70,7 @@ export async function start(): Promise<void> {
 
 /** Asks again what is known without signing in: the clock, and whether the operator's session is open. */
 export async function look(): Promise<void> {
-  const response = await fetch("/api/v1/console", { headers: { accept: "application/json" } });
+  const response = await reach("/api/v1/console", { headers: { accept: "application/json" } });
   if (!response.ok) throw await refused(response);
   const facts = (await response.json()) as Facts;
   const ahead = Date.parse(facts.now) - Date.parse(facts.realNow);
@@ -78,7 +79,7 @@ export async function look(): Promise<void> {
 
 async function enter(tokens: Tokens): Promise<void> {
   const headers = { authorization: `Bearer ${tokens.accessToken}`, accept: "application/json" };
-  const response = await fetch("/api/v1/auth/me", { headers });
+  const response = await reach("/api/v1/auth/me", { headers });
   if (!response.ok) throw await refused(response);
   const me = (await response.json()) as Me;
   hint.set(me.user?.email ?? "");
@@ -153,7 +154,7 @@ export async function signOut(): Promise<void> {
 
 /** Ends the operator's session of this browser. */
 export async function closeOperator(): Promise<void> {
-  await fetch("/api/v1/operator/sign-out", { method: "POST" });
+  await reach("/api/v1/operator/sign-out", { method: "POST" });
   await look();
 }
 
@@ -162,12 +163,13 @@ export async function closeOperator(): Promise<void> {
  * a demo person in again, and tells others why they are out.
  */
 export async function survive(why: string): Promise<void> {
-  await look();
+  // A sandbox that has not come back yet is asked again by whatever page is open: its next 401 finds the reason.
+  if (session.get().phase === "in") reason.leave(why);
+  await look().catch(() => undefined);
   if (session.get().phase !== "in") return;
-  reason.leave(why);
-  const me = await fetch("/api/v1/auth/me", { headers: { authorization: `Bearer ${session.get().token}` } });
-  if (me.ok) reason.take();
-  else await renew();
+  const me = await reach("/api/v1/auth/me", { headers: { authorization: `Bearer ${session.get().token}` } }).catch(() => null);
+  if (me?.ok) reason.take();
+  else if (me?.status === 401) await renew();
 }
 
 /** Whether the person may do this; wildcards as the kernel reads them. */

@@ -3,6 +3,8 @@ import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { KeyRound, LogOut, Menu as MenuIcon, Monitor, Moon, Search, Sun, UserRound } from "lucide-react";
 import { useEffect, useState } from "react";
 import { closeOperator, signOut, useSession } from "../api/session";
+import { useAway } from "../api/reach";
+import { NotYours } from "../pages/operator-only";
 import { SignIn } from "../pages/sign-in";
 import { t } from "../text";
 import { Mark } from "../ui/bits";
@@ -10,10 +12,11 @@ import { Button } from "../ui/button";
 import { Popup } from "../ui/layer";
 import { ActMenu } from "../ui/menu";
 import { ProblemNote } from "../ui/problem";
+import { Away, AwayBanner } from "./away";
 import { ClockPlate } from "./clock";
 import { theme, type Theme } from "./hue";
 import { Palette, useGoKeys } from "./palette";
-import { placesFor } from "./places";
+import { barredFrom, placesFor } from "./places";
 import { useLit } from "./pulse";
 import { router } from "./router";
 
@@ -30,9 +33,19 @@ export function Shell() {
     document.title = sandbox ? `${t.title(path)} \u00b7 ${sandbox}` : "Platform Kernel";
   }, [path, now.facts?.sandbox]);
 
+  const away = useAway();
+  if (!now.facts && away) return <Away />;
   if (now.phase === "starting") return <Starting />;
   const operator = now.facts?.operator ?? false;
-  if (now.phase === "out" && !operator) return <SignIn />;
+  if (now.phase === "out" && !operator) {
+    return (
+      <>
+        <AwayBanner />
+        <SignIn />
+      </>
+    );
+  }
+  const barred = barredFrom(path, now);
   return (
     <div className="shell">
       <a className="skip" href="#content">
@@ -60,8 +73,9 @@ export function Shell() {
           <ClockPlate />
           <Person />
         </header>
+        <AwayBanner />
         <main className="page" id="content" tabIndex={-1}>
-          <Outlet />
+          {barred ? <NotYours title={barred.title} permission={barred.permission ?? ""} /> : <Outlet />}
         </main>
       </div>
       <Palette open={palette} onClose={() => setPalette(false)} />

@@ -99,14 +99,14 @@ export default function Audit() {
           keyOf={(row) => row.auditId}
           onOpen={setOpen}
           columns={[
-            { id: "what", title: t.audit.what, cell: (row) => row.description || t.audit.sentence(row.action, row.entityType) },
+            { id: "what", title: t.audit.what, cell: (row) => row.description || t.audit.sentence(row.action) },
             { id: "action", title: t.audit.actionColumn, cell: (row) => <code className="small">{row.action}</code> },
             {
               id: "who",
               title: t.audit.who,
               cell: (row) => (
                 <span className="clip" style={{ display: "inline-block", maxWidth: "14rem" }}>
-                  {row.actorEmail ?? row.actor}
+                  {row.actorEmail ?? t.audit.actor(row.actor)}
                 </span>
               ),
             },
@@ -128,7 +128,7 @@ export default function Audit() {
       <Drawer
         open={open !== null}
         onClose={() => setOpen(null)}
-        title={open ? open.description || t.audit.sentence(open.action, open.entityType) : ""}
+        title={open ? open.description || t.audit.sentence(open.action) : ""}
         about={open ? full(open.timestamp) : ""}
       >
         {open && <One record={open} />}
@@ -153,7 +153,7 @@ function One({ record }: { record: Record_ }) {
       <Pairs
         of={[
           [t.audit.actionColumn, <code key="a">{record.action}</code>],
-          [t.audit.who, record.actorEmail ?? record.actor],
+          [t.audit.who, record.actorEmail ?? t.audit.actor(record.actor)],
           [t.audit.kind, record.actorKind],
           [t.audit.thing, <span key="t">{record.entityType} <Copy text={record.entityId} /></span>],
           [t.audit.address, record.ip],
@@ -188,7 +188,7 @@ function One({ record }: { record: Record_ }) {
                 <div className="row-apart small">
                   <code>{one.action}</code>
                   <span className="muted">
-                    {one.actorEmail ?? one.actor} {"\u00b7"} <When at={one.timestamp} />
+                    {one.actorEmail ?? t.audit.actor(one.actor)} {"\u00b7"} <When at={one.timestamp} />
                   </span>
                 </div>
               </li>

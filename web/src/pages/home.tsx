@@ -6,7 +6,9 @@ import { may, useSession } from "../api/session";
 import { usePulse } from "../app/pulse";
 import { t } from "../text";
 import { count, micros } from "../text/format";
-import { Empty, Figure, Mark, PageHead, Panel, Skeleton, Spark, When } from "../ui/bits";
+import { Badge, Empty, Figure, Mark, PageHead, Panel, Skeleton, Spark, When } from "../ui/bits";
+import { ProblemNote } from "../ui/problem";
+import { folded, toneOf } from "./latest";
 import { SignIn } from "./sign-in";
 
 export default function Home() {
@@ -70,7 +72,7 @@ function Latest() {
   const allowed = may(me, "audit.read");
   const query = useQuery({
     queryKey: ["audit", "latest"],
-    queryFn: ({ signal }) => api.get("/api/v1/audit/records", { query: { limit: 12 }, signal }),
+    queryFn: ({ signal }) => api.get("/api/v1/audit/records", { query: { limit: 50 }, signal }),
     enabled: allowed,
     refetchInterval: 5_000,
   });
@@ -83,7 +85,7 @@ function Latest() {
       </Panel>
     );
   }
-  const rows = query.data?.data ?? [];
+  const rows = folded(query.data?.data ?? [], 9);
   return (
     <Panel
       title={t.home.latest}
@@ -94,21 +96,30 @@ function Latest() {
         </Link>
       }
     >
-      {query.isPending ? (
+      {query.error && rows.length === 0 ? (
+        <div style={{ padding: "var(--s4)" }}>
+          <ProblemNote error={query.error} retry={() => void query.refetch()} />
+        </div>
+      ) : query.isPending ? (
         <Skeleton />
       ) : rows.length === 0 ? (
         <Empty title={t.audit.none}>{t.audit.noneHint}</Empty>
       ) : (
         <ol className="feed">
-          {rows.map((row) => (
+          {rows.map(({ row, times }) => (
             <li key={row.auditId}>
               <span className="dot" data-tone={toneOf(row.action)} aria-hidden="true" />
               <span className="grow">
-                <Link to="/audit" search={{ entityType: row.entityType, entityId: row.entityId }} className="quiet-link">
-                  {row.description || t.audit.sentence(row.action, row.entityType)}
-                </Link>
+                <Link
+                  to="/audit"
+                  search={times > 1 ? { action: row.action } : { entityType: row.entityType, entityId: row.entityId }}
+                  className="quiet-link"
+                >
+                  {row.description || t.audit.sentence(row.action)}
+                </Link>{" "}
+                {times > 1 && <Badge>{t.home.times(times)}</Badge>}
                 <span className="small muted clip" style={{ display: "block" }}>
-                  {row.actorEmail ?? row.actor} {"\u00b7"} <code>{row.action}</code>
+                  {row.actorEmail ?? t.audit.actor(row.actor)} {"\u00b7"} <code>{row.action}</code>
                 </span>
               </span>
               <span className="small muted">
@@ -122,20 +133,12 @@ function Latest() {
   );
 }
 
-export function toneOf(action: string): "good" | "bad" | "warn" | "accent" | undefined {
-  if (/(deleted|removed|revoked|failed|blocked|rejected)$/.test(action)) return "bad";
-  if (/(created|registered|installed|restored|uploaded|completed)$/.test(action)) return "good";
-  if (/(login|logout|refreshed)$/.test(action)) return undefined;
-  return "accent";
-}
-
 /** What to do first: what this person may do, in the order in which it makes sense. */
 function Next() {
   const { me, facts } = useSession();
   const steps = t.home.steps.filter((step) => {
-    if (step.operator) return facts?.operator;
-    if (!me) return false;
-    return !step.permission || may(me, step.permission);
+    if (step.operator && !facts?.operator) return false;
+    return step.permission ? may(me, step.permission) : step.operator;
   });
   return (
     <Panel title={t.home.next} flush>

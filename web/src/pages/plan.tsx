@@ -182,7 +182,7 @@ function Plans({ plans, subscription }: { plans: Plan[]; subscription: Subscript
               <dl className="plan-limits small tabular">
                 {(["users", "records", "storageBytes", "eventsPerDay", "modules"] as const).map((name) => (
                   <div key={name} className="row-apart">
-                    <dt className="muted">{t.plan.limits[name]}</dt>
+                    <dt className="muted">{name === "eventsPerDay" ? t.plan.eventsADay : t.plan.limits[name]}</dt>
                     <dd>{limit(name, plan.limits[name])}</dd>
                   </div>
                 ))}
@@ -231,7 +231,7 @@ function Invoices() {
         keyOf={(row) => row.id}
         columns={[
           { id: "number", title: t.plan.number, cell: (row) => `#${row.number}` },
-          { id: "state", title: t.users.state, cell: (row) => <Badge tone={row.state === "paid" ? "good" : row.state === "open" ? "warn" : undefined}>{row.state}</Badge> },
+          { id: "state", title: t.users.state, cell: (row) => <Badge tone={row.state === "paid" ? "good" : row.state === "open" ? "warn" : undefined}>{t.plan.invoiceStates(row.state)}</Badge> },
           { id: "date", title: t.audit.when, cell: (row) => date(row.issuedAt) },
           { id: "total", title: t.wallets.amount, numeric: true, cell: (row) => money(row.total, row.currency) },
         ]}

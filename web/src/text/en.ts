@@ -1,4 +1,5 @@
 /** Every word of the console. Texts with values in them are functions. */
+import { sentence, singular } from "./sentence";
 
 const plural = (n: number, one: string, many: string): string => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 const capital = (text: string): string => {
@@ -38,6 +39,7 @@ export const en = {
     unreachableHint: "It may be starting or stopped. What you entered is still here: try again in a moment.",
     failed: "That did not work",
     trace: "Trace",
+    toPlan: "See the plan and its limits",
     yes: "Yes",
     no: "No",
     loading: "Loading",
@@ -127,6 +129,7 @@ export const en = {
     latestHidden: "Changes are for those who may read the audit trail",
     latestHiddenHint: "Ask an Owner or Admin of this tenant for the permission audit.read.",
     all: "All of them",
+    times: (n: number) => `${n.toLocaleString("en")} times`,
     next: "Good first steps",
     become: "Become the operator",
     steps: [
@@ -136,8 +139,8 @@ export const en = {
       { to: "/events", permission: "events.read", title: "Watch the events", text: "Change a record in another tab and see it arrive." },
       { to: "/wallets", permission: "wallets.write", title: "Move some money", text: "Double entry, to the cent. The ledger proves itself." },
       { to: "/files", permission: "files.write", title: "Upload a photo", text: "Its thumbnails are there before you look." },
-      { to: "/plan", permission: "billing.view", title: "Walk 38 days into the future", text: "Trial, overdue, suspended, terminated: the whole life of a customer." },
-      { to: "/modules", permission: "modules.list", title: "Bring a module of your own", text: "A manifest and some SQL become tables, an API and events." },
+      { to: "/plan", operator: true, permission: "billing.view", title: "Walk 38 days into the future", text: "Trial, overdue, suspended, terminated: the whole life of a customer." },
+      { to: "/modules", permission: "modules.register", title: "Bring a module of your own", text: "A manifest and some SQL become tables, an API and events." },
     ] as { to: string; title: string; text: string; operator?: boolean; permission?: string }[],
   },
 
@@ -147,6 +150,15 @@ export const en = {
     person: "This page shows a tenant from inside",
     personText: "The operator belongs to none. Be one of the sandbox's people; your operator's session stays open beside it.",
     choose: "Choose a person",
+    barred: "This page is not yours to see",
+    barredText: (permission: string) => `It takes the permission ${permission}. An Owner or Admin of your tenant can give it to one of your roles.`,
+  },
+
+  away: {
+    title: "The kernel does not answer",
+    text: "It may be starting, or stopped. This page asks every two seconds and goes on by itself.",
+    banner: "The kernel does not answer. What you see is from before; it goes on by itself.",
+    now: "Ask now",
   },
 
   services: {
@@ -239,6 +251,19 @@ export const en = {
     clock: "Move the clock",
     expire: "Set its end",
     outbound: "Outbound messages",
+    seed: "Plant a seed",
+    seedTitle: (name: string) => `Plant a seed in ${name}`,
+    seedAbout: "Tenants, people, modules, records, wallets and files, from one text. What is there already stays.",
+    seedAct: "Plant",
+    seedWhat: "What",
+    seedDemo: "The demo: three tenants, people, CRM, money",
+    seedOwn: "A seed of your own",
+    seedText: "The seed, as YAML or JSON",
+    seedFile: "Choose a file",
+    seedExample: "tenants:\n  - slug: acme\n    name: Acme\n    kind: client",
+    seedDone: (name: string) => `Planted in ${name}`,
+    seedDoneAbout: "What was there before is as it was.",
+    seedCounts: { tenants: "Tenants", users: "People", modules: "Modules", records: "New records", wallets: "Wallets", files: "Files" },
     reset: "Reset",
     delete: "Delete",
     life: "Deletes itself",
@@ -296,7 +321,7 @@ export const en = {
     title: "Records",
     about: "Tables that installed modules brought, each with an API, events and a history.",
     titleOf: capital,
-    oneOf: (model: string) => model.replace(/[_-]+/g, " ").replace(/ies$/, "y").replace(/s$/, ""),
+    oneOf: (model: string) => singular(model.replace(/[_-]+/g, " ")),
     name: "Name",
     readOnly: "read only",
     noModels: "No tables yet",
@@ -354,6 +379,7 @@ export const en = {
     follow: "Follow",
     clear: "Clear",
     live: "live",
+    polled: "asked every second",
     paused: "paused",
     shown: (n: number) => plural(n, "event", "events"),
     quiet: "It is quiet",
@@ -361,6 +387,7 @@ export const en = {
     noMatch: "No event matches",
     noMatchHint: "Narrow by less, or follow another topic.",
     id: "Id",
+    type: "Type",
     source: "Source",
     key: "Key",
     version: "Shape",
@@ -393,11 +420,8 @@ export const en = {
     changes: "What changed",
     history: "All about this thing",
     allThings: "All things again",
-    sentence: (action: string, thing: string) => {
-      const verb = action.split(".").at(-1) ?? action;
-      const noun = thing.split(".").at(-1) ?? thing;
-      return `${capital(noun.replace(/ies$/, "y").replace(/([^s])s$/, "$1"))} ${verb.replace(/_/g, " ")}`;
-    },
+    sentence,
+    actor: (actor: string) => actor.replace(/^system:(.+)$/, "the $1 itself"),
     none: "Nothing has happened yet",
     noneHint: "Each change that somebody makes leaves a record here.",
     noMatchHint: "Search for less, or look further back.",
@@ -582,6 +606,7 @@ export const en = {
     createAbout: "It belongs to you and keeps one currency.",
     created: "The wallet is open",
     kinds: { user: "Personal wallet", system: "Tenant's wallet", tenant: "Tenant's wallet" },
+    ofOwner: (name: string, owner: string) => `${name}, ${owner}`,
     label: "What you call it",
     currency: "Currency",
     currencyHint: "Three letters of ISO 4217, like EUR. It never changes.",
@@ -642,9 +667,8 @@ export const en = {
   outbox: {
     title: "Outbox",
     about: "What would have been sent. Nothing leaves a sandbox unless a sender is configured and it is allowed to speak.",
-    hidden: "The outbox is for those who may read notifications",
-    hiddenHint: "Ask an Owner or Admin for notifications.read, or open the operator's session.",
     to: "To",
+    search: "Recipient's address",
     none: "Nothing was sent yet",
     noneHint: "Register a person or ask for a new password: the mail lands here, readable, with its link.",
     noMatch: "No mail to this address",
@@ -686,6 +710,8 @@ export const en = {
     usage: "Usage",
     usageAbout: "At its limit a request is answered with 402 and the name of the limit.",
     unlimited: "unlimited",
+    eventsADay: "Events a day",
+    invoiceStates: capital,
     limits: {
       users: "Users",
       records: "Records",

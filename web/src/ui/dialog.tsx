@@ -64,8 +64,12 @@ export function FormDialog<T>({
   onDone,
   ready = true,
   danger,
+  stays,
   ...shown
 }: Shown & {
+  wide?: boolean;
+  /** What comes after it is shown in its place. */
+  stays?: boolean;
   submit: () => Promise<T>;
   action: string;
   children?: ReactNode | ((fault: (field: string) => string | undefined) => ReactNode);
@@ -86,7 +90,7 @@ export function FormDialog<T>({
       const answer = await submit();
       setState({ busy: false, error: null });
       onDone?.(answer);
-      shown.onClose();
+      if (!stays) shown.onClose();
     } catch (error) {
       setState({ busy: false, error });
     }

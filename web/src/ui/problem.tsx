@@ -1,6 +1,6 @@
 import { Problem, Unreachable } from "../api/client";
 import { t } from "../text";
-import { Button } from "./button";
+import { Button, ButtonLink } from "./button";
 import { Copy } from "./copy";
 
 /** A refusal as the kernel tells it: what happened, which field, and the trace to look up. */
@@ -26,11 +26,18 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
           {t.ui.trace} <Copy text={problem.traceId} />
         </span>
       )}
-      {retry && (
-        <div>
-          <Button size="small" onClick={retry}>
-            {t.ui.again}
-          </Button>
+      {(retry || problem?.status === 402) && (
+        <div className="row">
+          {problem?.status === 402 && (
+            <ButtonLink size="small" to="/plan">
+              {t.ui.toPlan}
+            </ButtonLink>
+          )}
+          {retry && (
+            <Button size="small" onClick={retry}>
+              {t.ui.again}
+            </Button>
+          )}
         </div>
       )}
     </div>

@@ -6,6 +6,7 @@ import { Problem, api } from "../../api/client";
 import { useMay } from "../../api/session";
 import { t } from "../../text";
 import { words } from "../../text/format";
+import { singular } from "../../text/sentence";
 import { Badge, Skeleton, When } from "../../ui/bits";
 import { Button } from "../../ui/button";
 import { Id } from "../../ui/copy";
@@ -316,7 +317,7 @@ function Related({ module, shape, row }: Props & { row: Row }) {
                     <Link
                       to="/data/$module/$model"
                       params={{ module, model: relation.model }}
-                      search={{ filter: [`${keyOfRelation(shape.title.split(".").at(-1)?.replace(/ies$/, "y").replace(/s$/, "") ?? "")}=eq.${row.id}`] }}
+                      search={{ filter: [`${keyOfRelation(singular(shape.title.split(".").at(-1) ?? ""))}=eq.${row.id}`] }}
                     >
                       {t.data.allRelated(rows.length)}
                     </Link>
@@ -357,7 +358,7 @@ function History({ module, model, id }: { module: string; model: string; id: str
               <div className="row-apart small">
                 <strong>{words(entry.action.split(".").at(-1) ?? "")}</strong>
                 <span className="muted">
-                  {entry.actorEmail ?? entry.actor} {"\u00b7"} <When at={entry.timestamp} />
+                  {entry.actorEmail ?? t.audit.actor(entry.actor)} {"\u00b7"} <When at={entry.timestamp} />
                 </span>
               </div>
               <Changes of={entry.changes} />

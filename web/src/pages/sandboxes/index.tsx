@@ -1,6 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { Boxes, Camera, Clock3, Copy as CopyIcon, ExternalLink, Hourglass, Plus, RotateCcw, Send, Trash2 } from "lucide-react";
+import { Boxes, Camera, Clock3, Copy as CopyIcon, ExternalLink, Hourglass, Plus, RotateCcw, Send, Sprout, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api } from "../../api/client";
 import { usePaged } from "../../api/paged";
@@ -18,13 +18,14 @@ import { tell, tellProblem } from "../../ui/toast";
 import { OperatorOnly } from "../operator-only";
 import { AdvanceDialog } from "./clock";
 import { SandboxDrawer } from "./drawer";
+import { SeedDialog } from "./seed";
 
 export type Sandbox = components["schemas"]["SandboxOut"];
 
 const route = getRouteApi("/sandboxes");
 const STATE: Record<string, Tone> = { ready: "good", failed: "bad", changing: "warn", creating: "warn", deleting: "bad" };
 
-export type Verb = "fork" | "reset" | "delete" | "expire" | "clock" | "snapshot" | "outbound";
+export type Verb = "fork" | "reset" | "delete" | "expire" | "clock" | "snapshot" | "outbound" | "seed";
 
 /** Opens another sandbox signed in as the operator: its host gets a cookie of its own by a single-use link. */
 export async function visit(sandbox: Sandbox): Promise<void> {
@@ -142,6 +143,7 @@ function Acts({ row, run }: { row: Sandbox; run: (verb: Verb) => void }) {
         [
           { label: t.sandboxes.clock, icon: <Clock3 size={15} />, run: () => run("clock") },
           { label: t.sandboxes.expire, icon: <Hourglass size={15} />, run: () => run("expire"), disabled: row.name === "default" },
+          { label: t.sandboxes.seed, icon: <Sprout size={15} />, run: () => run("seed") },
           { label: t.sandboxes.outbound, icon: <Send size={15} />, run: () => run("outbound") },
         ],
         [
@@ -241,6 +243,7 @@ function Perform({ verb, on, onClose, onDone }: { verb: Verb; on: Sandbox; onClo
     tell(text, about);
     onDone();
   };
+  if (verb === "seed") return <SeedDialog sandbox={on.name} onClose={onClose} />;
   if (verb === "clock") return <AdvanceDialog sandbox={on.name} open onClose={onClose} />;
   if (verb === "fork") {
     return (
