@@ -9,7 +9,7 @@ export { Problem, type ProblemBody, Unreachable };
 type Method = "get" | "post" | "patch" | "delete";
 
 /** The addresses that know a method. */
-export type PathOf<M extends Method> = {
+type PathOf<M extends Method> = {
   [P in keyof paths]: paths[P] extends Record<M, { responses: unknown }> ? P : never;
 }[keyof paths];
 
@@ -45,7 +45,7 @@ interface Common {
   headers?: Record<string, string>;
 }
 
-export type Options<P extends keyof paths, M extends Method> = Common &
+type Options<P extends keyof paths, M extends Method> = Common &
   PathParams<Operation<P, M>> &
   Query<Operation<P, M>> &
   BodyOf<Operation<P, M>>;

@@ -100,8 +100,7 @@ export function renew(): Promise<boolean> {
         else await enter(tokens);
         return true;
       }
-      if (response.status === 401) await ended();
-      return false;
+      return response.status === 401 && (await ended());
     } catch {
       return false;
     } finally {
@@ -111,8 +110,8 @@ export function renew(): Promise<boolean> {
   return renewal;
 }
 
-/** The session is over. In a demo, whose password everybody knows, its person is let in again at once. */
-async function ended(): Promise<void> {
+/** The session is over. In a demo, whose password everybody knows, its person is let in again at once: true then. */
+async function ended(): Promise<boolean> {
   const email = hint.get();
   const why = reason.take();
   const { facts } = session.get();
@@ -121,11 +120,15 @@ async function ended(): Promise<void> {
     const response = await post("login", { email, password: demo.password });
     if (response.ok) {
       const answer = (await response.json()) as Tokens | Selection;
-      if ("accessToken" in answer) return enter(answer);
+      if ("accessToken" in answer) {
+        await enter(answer);
+        return true;
+      }
     }
   }
   hint.clear();
   session.set((now) => ({ ...now, phase: "out", token: null, me: null, why: why ?? (email ? t.signIn.ended : null) }));
+  return false;
 }
 
 /** Signs in; answers the tenants when one is to be chosen. */
@@ -156,6 +159,17 @@ export async function signOut(): Promise<void> {
 export async function closeOperator(): Promise<void> {
   await reach("/api/v1/operator/sign-out", { method: "POST" });
   await look();
+}
+
+/** Does what may end sessions. Whoever finds theirs ended, be it before the answer is here, finds the reason, too. */
+export async function bracing<T>(why: string, act: () => Promise<T>): Promise<T> {
+  if (session.get().phase === "in") reason.leave(why);
+  try {
+    return await act();
+  } catch (error) {
+    reason.take();
+    throw error;
+  }
 }
 
 /**

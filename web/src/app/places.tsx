@@ -34,7 +34,7 @@ export interface Place {
 
 const p = t.places;
 
-export const PLACES: { title: string; places: Place[] }[] = [
+const PLACES: { title: string; places: Place[] }[] = [
   {
     title: p.kernel,
     places: [

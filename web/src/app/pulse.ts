@@ -8,7 +8,7 @@ import { useSession } from "../api/session";
 export type LinkStats = components["schemas"]["LinkStats"];
 
 /** The twelve, in the order of the architecture. */
-export const SERVICES = [
+const SERVICES = [
   "gateway",
   "iam",
   "data-layer",
@@ -25,7 +25,7 @@ export const SERVICES = [
 export type Service = (typeof SERVICES)[number];
 
 /** What one service did, taken over both of its links: HTTP from the gateway and calls of other services. */
-export interface Beat {
+interface Beat {
   at: number;
   calls: number;
   errors: number;
@@ -47,7 +47,7 @@ export interface Pulse {
   state: "open" | "waiting" | "full" | "unbound" | "closed" | "none";
 }
 
-export function beatOf(links: LinkStats[], at: number): Beat {
+function beatOf(links: LinkStats[], at: number): Beat {
   const sum = (value: (link: LinkStats) => number) => links.reduce((total, link) => total + value(link), 0);
   return {
     at,

@@ -7,6 +7,7 @@ import { useAway } from "../api/reach";
 import { NotYours } from "../pages/operator-only";
 import { SignIn } from "../pages/sign-in";
 import { t } from "../text";
+import { initials } from "../text/format";
 import { Mark } from "../ui/bits";
 import { Button } from "../ui/button";
 import { Popup } from "../ui/layer";
@@ -139,7 +140,6 @@ const THEMES: [Theme, typeof Sun][] = [
 function Person() {
   const { me, facts } = useSession();
   const name = me?.user?.name ?? t.shell.operator;
-  const initials = me?.user ? name.split(/\s+/).map((part) => part.charAt(0)).slice(0, 2).join("") : null;
   const leave = [];
   if (me) leave.push({ label: t.shell.signOut, icon: <LogOut size={15} />, run: () => void signOut() });
   if (facts?.operator) {
@@ -150,7 +150,7 @@ function Person() {
       label={t.shell.account}
       trigger={
         <button type="button" className="avatar" aria-label={t.shell.accountOf(name)}>
-          {initials ?? <KeyRound size={15} aria-hidden="true" />}
+          {me?.user ? initials(name) : <KeyRound size={15} aria-hidden="true" />}
         </button>
       }
       groups={[

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { Download, ScrollText, ShieldCheck, ShieldX, X } from "lucide-react";
 import { useState } from "react";
-import { type Answer, address, api, blob } from "../api/client";
+import { type Answer, address, api } from "../api/client";
 import { usePaged } from "../api/paged";
 import { useMay, useSession } from "../api/session";
 import { t } from "../text";
@@ -14,7 +14,7 @@ import { Drawer } from "../ui/dialog";
 import { Choice, SearchField } from "../ui/field";
 import { List } from "../ui/list";
 import { ProblemNote } from "../ui/problem";
-import { tellProblem } from "../ui/toast";
+import { save } from "../ui/save";
 import { Changes } from "./changes";
 import { PersonOnly } from "./operator-only";
 
@@ -48,18 +48,8 @@ export default function Audit() {
   const change = (next: Partial<typeof search>) => void navigate({ search: { ...search, ...next }, replace: true });
   const download = async () => {
     setBusy(true);
-    try {
-      const file = URL.createObjectURL(await blob(address("/api/v1/audit/export", {}, { ...query, q: undefined, format: "csv" })));
-      const link = document.createElement("a");
-      link.href = file;
-      link.download = "audit.csv";
-      link.click();
-      URL.revokeObjectURL(file);
-    } catch (error) {
-      tellProblem(error);
-    } finally {
-      setBusy(false);
-    }
+    await save(address("/api/v1/audit/export", {}, { ...query, q: undefined, format: "csv" }), "audit.csv");
+    setBusy(false);
   };
   return (
     <>

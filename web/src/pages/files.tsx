@@ -11,7 +11,9 @@ import { Button } from "../ui/button";
 import { Copy } from "../ui/copy";
 import { AskByName, Drawer, FormDialog } from "../ui/dialog";
 import { Choice } from "../ui/field";
+import { More } from "../ui/list";
 import { ProblemNote } from "../ui/problem";
+import { keep } from "../ui/save";
 import { tell, tellProblem } from "../ui/toast";
 import { type Sending, upload } from "./upload";
 import { PersonOnly } from "./operator-only";
@@ -165,13 +167,7 @@ export default function Files() {
               </li>
             ))}
           </ul>
-          {list.hasMore && (
-            <div>
-              <Button onClick={list.more} busy={list.loadingMore}>
-                {t.ui.more}
-              </Button>
-            </div>
-          )}
+          <More list={list} />
         </>
       )}
       <One file={shown} onClose={() => setOpen(null)} onDone={refresh} />
@@ -217,10 +213,7 @@ function One({ file, onClose, onDone }: { file: File_ | undefined; onClose: () =
     setBusy(true);
     try {
       const { url } = await api.get("/api/v1/files/{id}/url", { path, query: { expiresIn: 60 } });
-      const link = document.createElement("a");
-      link.href = url;
-      link.download = file.name;
-      link.click();
+      keep(url, file.name);
     } catch (error) {
       tellProblem(error);
     } finally {

@@ -9,6 +9,7 @@ import { full, words } from "../text/format";
 import { Badge, Empty, PageHead, Pairs, Panel, Skeleton, type Tone, When } from "../ui/bits";
 import { Button } from "../ui/button";
 import { SearchField } from "../ui/field";
+import { More } from "../ui/list";
 import { MailBody } from "../ui/mail";
 import { ProblemNote } from "../ui/problem";
 
@@ -75,13 +76,7 @@ export default function Outbox() {
                   ))}
                 </ul>
               )}
-              {list.hasMore && (
-                <div style={{ padding: 12 }}>
-                  <Button size="small" onClick={list.more} busy={list.loadingMore}>
-                    {t.ui.more}
-                  </Button>
-                </div>
-              )}
+              <More list={list} />
             </div>
             <div className="mail-read">
               <span className="only-small">

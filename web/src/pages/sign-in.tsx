@@ -3,6 +3,7 @@ import { type FormEvent, useState } from "react";
 import { selectTenant, signIn, useSession } from "../api/session";
 import type { components } from "../api/schema";
 import { t } from "../text";
+import { initials } from "../text/format";
 import { Mark } from "../ui/bits";
 import { Button } from "../ui/button";
 import { TextField } from "../ui/field";
@@ -78,7 +79,7 @@ export function SignIn({ embedded }: { embedded?: boolean }) {
                     onClick={() => void run(person.email, () => signIn(person.email, facts.demo?.password ?? ""))}
                   >
                     <span className="avatar" aria-hidden="true">
-                      {person.name.split(/\s+/).map((part) => part.charAt(0)).join("")}
+                      {initials(person.name)}
                     </span>
                     <span className="grow">
                       <strong>{person.name}</strong>

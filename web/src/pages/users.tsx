@@ -6,6 +6,7 @@ import { usePaged } from "../api/paged";
 import type { components } from "../api/schema";
 import { useMay, useSession } from "../api/session";
 import { t } from "../text";
+import { initials } from "../text/format";
 import { Badge, Empty, PageHead, Panel, When } from "../ui/bits";
 import { Button } from "../ui/button";
 import { AskByName, FormDialog } from "../ui/dialog";
@@ -90,7 +91,7 @@ export default function Users() {
               cell: (row) => (
                 <span className="row" style={{ flexWrap: "nowrap" }}>
                   <span className="avatar" data-size="small" aria-hidden="true">
-                    {row.name.split(/\s+/).map((part) => part.charAt(0)).slice(0, 2).join("")}
+                    {initials(row.name)}
                   </span>
                   <span>
                     <strong>{row.name}</strong> {row.id === me.user?.id && <Badge tone="accent">{t.users.you}</Badge>}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, micros, minorUnits, money, span, words } from "./format";
+import { bytes, initials, micros, minorUnits, money, span, words } from "./format";
 
 describe("amounts", () => {
   it("are typed in units and kept in minor units, exactly", () => {
@@ -35,6 +35,8 @@ describe("sizes and spans", () => {
     expect(micros(4.2)).toBe("4.2 \u00b5s");
     expect(micros(12_400)).toBe("12 ms");
   });
+
+  it("people have two letters", () => expect(["Avery Admin", "Ada", "Juan de la Cruz"].map(initials)).toEqual(["AA", "A", "Jd"]));
 
   it("names become words", () => expect(words("past_due")).toBe("Past due"));
 });

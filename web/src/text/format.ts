@@ -101,3 +101,7 @@ export function words(name: string): string {
   const text = name.replace(/[_-]+/g, " ").trim();
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
+
+/** `Avery Admin` → `AA`. */
+export const initials = (name: string): string =>
+  name.split(/\s+/).map((part) => part.charAt(0)).slice(0, 2).join("");

@@ -1,6 +1,7 @@
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { X } from "lucide-react";
 import { type FormEvent, type ReactNode, useState } from "react";
+import { Problem } from "../api/problem";
 import { t } from "../text";
 import { Button } from "./button";
 import { TextField } from "./field";
@@ -78,10 +79,12 @@ export function FormDialog<T>({
   danger?: boolean;
 }) {
   const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
-  const fault = (field: string) =>
-    state.error && typeof state.error === "object" && "of" in state.error
-      ? (state.error as { of(field: string): string | undefined }).of(field)
-      : undefined;
+  const problem = state.error instanceof Problem ? state.error : null;
+  const told = new Set<string>();
+  const fault = (field: string) => {
+    told.add(field);
+    return problem?.of(field);
+  };
   const run = async (event: FormEvent) => {
     event.preventDefault();
     if (!ready || state.busy) return;
@@ -100,11 +103,14 @@ export function FormDialog<T>({
     setState({ busy: false, error: null });
     shown.onClose();
   };
+  const inner = typeof children === "function" ? children(fault) : children;
+  // What stands at its field is not said again.
+  const saidAll = problem !== null && problem.errors.length > 0 && problem.errors.every((one) => told.has(one.field));
   return (
     <Dialog {...shown} onClose={close}>
       <form className="stack" onSubmit={run} noValidate>
-        {typeof children === "function" ? children(fault) : children}
-        {state.error !== null && <ProblemNote error={state.error} />}
+        {inner}
+        {state.error !== null && !saidAll && <ProblemNote error={state.error} />}
         <div className="actions">
           <Button onClick={close} disabled={state.busy}>
             {t.ui.cancel}

@@ -13,8 +13,6 @@ export interface Column<T> {
   cell: (row: T) => ReactNode;
   numeric?: boolean;
   sortable?: boolean;
-  /** Left out where there is little room. */
-  wide?: boolean;
 }
 
 interface Props<T> {
@@ -77,14 +75,7 @@ export function List<T>({ label, columns, list, keyOf, onOpen, empty, sort, onSo
           </tbody>
         </table>
       </div>
-      {list.hasMore && (
-        <div className="row" style={{ padding: "var(--s3) var(--s4)", borderTop: "1px solid var(--line)" }}>
-          <Button size="small" onClick={list.more} busy={list.loadingMore}>
-            {t.ui.more}
-          </Button>
-          <span className="small muted">{t.ui.shown(list.rows.length, list.total)}</span>
-        </div>
-      )}
+      <More list={list} />
     </>
   );
 }
@@ -110,5 +101,18 @@ function Head<T>({
         {now === "descending" && <ArrowDown size={12} aria-hidden="true" />}
       </button>
     </th>
+  );
+}
+
+/** The next page of a list, if there is one. */
+export function More<T>({ list }: { list: Paged<T> }) {
+  if (!list.hasMore) return null;
+  return (
+    <div className="row more">
+      <Button size="small" onClick={list.more} busy={list.loadingMore}>
+        {t.ui.more}
+      </Button>
+      <span className="small muted">{t.ui.shown(list.rows.length, list.total)}</span>
+    </div>
   );
 }

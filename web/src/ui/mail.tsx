@@ -9,7 +9,7 @@ const ATTRIBUTES = new Set("align alt bgcolor border cellpadding cellspacing col
 const REFUSED = /^(position|z-index|content|behavior|-moz-binding|cursor|inset|top|right|bottom|left|transform|translate|animation|transition)/;
 
 /** Where a mail's link may lead. */
-export function safeLink(href: string): string | null {
+function safeLink(href: string): string | null {
   try {
     const url = new URL(href, location.origin);
     return ["http:", "https:", "mailto:"].includes(url.protocol) ? url.href : null;

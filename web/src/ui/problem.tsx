@@ -8,13 +8,15 @@ export function ProblemNote({ error, retry }: { error: unknown; retry?: () => vo
   const problem = error instanceof Problem ? error : null;
   const title = problem?.title ?? (error instanceof Unreachable ? t.ui.unreachable : t.ui.failed);
   const detail = problem?.message ?? (error instanceof Unreachable ? t.ui.unreachableHint : String((error as Error)?.message ?? error));
+  // With one field at fault the detail says it already.
+  const errors = (problem?.errors ?? []).filter((one) => !detail.includes(one.message));
   return (
     <div className="problem" role="alert">
       <strong>{title}</strong>
       <span>{detail}</span>
-      {problem && problem.errors.length > 0 && (
+      {errors.length > 0 && (
         <ul className="small">
-          {problem.errors.map((one) => (
+          {errors.map((one) => (
             <li key={one.field + one.message}>
               <code>{one.field}</code> {one.message}
             </li>

@@ -4,7 +4,7 @@ import { Problem, Unreachable } from "../api/client";
 import { t } from "../text";
 import { Button } from "./button";
 
-export const toasts = Base.createToastManager();
+const toasts = Base.createToastManager();
 
 /** Says what happened and goes away. */
 export function tell(title: string, description?: string): void {

@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, getRouteApi } from "@tanstack/react-router";
 import { Download, Filter as FilterIcon, Plus, Table2, X } from "lucide-react";
 import { useMemo, useState } from "react";
-import { address, api, blob } from "../../api/client";
+import { address, api } from "../../api/client";
 import { type Page, usePaged } from "../../api/paged";
 import { useMay, useSession } from "../../api/session";
 import { t } from "../../text";
@@ -12,7 +12,7 @@ import { Button } from "../../ui/button";
 import { Choice, SearchField } from "../../ui/field";
 import { type Column, List } from "../../ui/list";
 import { ProblemNote } from "../../ui/problem";
-import { tellProblem } from "../../ui/toast";
+import { save } from "../../ui/save";
 import { PersonOnly } from "../operator-only";
 import { type Filter, type ModelSchema, OPERATORS, type Property, type Row, kindOf, queryOf, read, shownColumns, titleOf, written } from "./model";
 import { RecordDrawer } from "./record";
@@ -120,19 +120,8 @@ export function Grid() {
   const narrowed = Boolean(search.q || filters?.length || search.deleted);
   const download = async () => {
     setBusy(true);
-    try {
-      const url = address("/api/v1/data/{module}/{model}/export", path, { ...asked, format: "csv" });
-      const file = URL.createObjectURL(await blob(url));
-      const link = document.createElement("a");
-      link.href = file;
-      link.download = `${model}.csv`;
-      link.click();
-      URL.revokeObjectURL(file);
-    } catch (error) {
-      tellProblem(error);
-    } finally {
-      setBusy(false);
-    }
+    await save(address("/api/v1/data/{module}/{model}/export", path, { ...asked, format: "csv" }), `${model}.csv`);
+    setBusy(false);
   };
   return (
     <>
@@ -194,7 +183,7 @@ export function Grid() {
       <Panel flush foot={list.rows.length > 0 ? t.ui.shown(list.rows.length, list.total) : undefined}>
         <List
           label={t.data.titleOf(model)}
-          list={{ ...list, hasMore: list.hasMore }}
+          list={list}
           keyOf={(row) => String(row.id)}
           columns={columns}
           onOpen={(row) => change({ record: String(row.id) })}

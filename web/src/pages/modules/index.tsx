@@ -9,6 +9,7 @@ import { t } from "../../text";
 import { Badge, Empty, PageHead, Pairs, Panel, Skeleton, When } from "../../ui/bits";
 import { Button, ButtonLink } from "../../ui/button";
 import { AskByName, Drawer } from "../../ui/dialog";
+import { More } from "../../ui/list";
 import { ActMenu } from "../../ui/menu";
 import { ProblemNote } from "../../ui/problem";
 import { tell, tellProblem } from "../../ui/toast";
@@ -94,62 +95,65 @@ export default function Modules() {
             </Empty>
           </Panel>
         ) : (
-          <ul className="halves">
-            {list.rows.map((module) => (
-              <li key={module.id} className="panel module">
-                <div className="row-apart">
-                  <button type="button" className="row-link" onClick={() => setOpen(module)}>
-                    {module.name}
-                  </button>
-                  {module.installed ? (
-                    <Badge tone={module.enabled ? "good" : "warn"}>{module.enabled ? t.modules.on : t.modules.off}</Badge>
-                  ) : (
-                    <Badge>{module.state === "unregistered" ? t.modules.gone : t.modules.available}</Badge>
-                  )}
-                </div>
-                <p className="small muted">{module.description}</p>
-                <p className="small tabular muted">
-                  {module.version} {"\u00b7"} {t.modules.models(module.models.length)}
-                  {module.hasBackend ? ` \u00b7 ${t.modules.withBackend}` : ""}
-                </p>
-                <div className="row">
-                  {!module.installed && mayInstall && (
-                    <Button size="small" kind="primary" busy={working === module.slug} onClick={() => void run("install", module)}>
-                      {t.modules.install}
-                    </Button>
-                  )}
-                  {module.enabled && module.models.length > 0 && (
-                    <ButtonLink size="small" to="/data">
-                      {t.modules.openData}
-                    </ButtonLink>
-                  )}
-                  <span className="grow" />
-                  <ActMenu
-                    label={t.sandboxes.actsOf(module.name)}
-                    groups={[
-                      [
-                        ...(module.installed && mayConfigure
-                          ? [
-                              module.enabled
-                                ? { label: t.modules.disable, icon: <PowerOff size={15} />, run: () => void run("disable", module) }
-                                : { label: t.modules.enable, icon: <Power size={15} />, run: () => void run("enable", module) },
-                            ]
-                          : []),
-                      ],
-                      [
-                        ...(module.installed && mayUninstall
-                          ? [{ label: t.modules.uninstall, icon: <Unplug size={15} />, tone: "bad" as const, run: () => setAct({ kind: "uninstall", module }) }]
-                          : []),
-                        ...(author
-                          ? [{ label: t.modules.unregister, icon: <Trash2 size={15} />, tone: "bad" as const, run: () => setAct({ kind: "unregister", module }) }]
-                          : []),
-                      ],
-                    ]}
-                  />
-                </div>
-              </li>
-            ))}
-          </ul>
+          <>
+            <ul className="halves">
+              {list.rows.map((module) => (
+                <li key={module.id} className="panel module">
+                  <div className="row-apart">
+                    <button type="button" className="row-link" onClick={() => setOpen(module)}>
+                      {module.name}
+                    </button>
+                    {module.installed ? (
+                      <Badge tone={module.enabled ? "good" : "warn"}>{module.enabled ? t.modules.on : t.modules.off}</Badge>
+                    ) : (
+                      <Badge>{module.state === "unregistered" ? t.modules.gone : t.modules.available}</Badge>
+                    )}
+                  </div>
+                  <p className="small muted">{module.description}</p>
+                  <p className="small tabular muted">
+                    {module.version} {"\u00b7"} {t.modules.models(module.models.length)}
+                    {module.hasBackend ? ` \u00b7 ${t.modules.withBackend}` : ""}
+                  </p>
+                  <div className="row">
+                    {!module.installed && mayInstall && (
+                      <Button size="small" kind="primary" busy={working === module.slug} onClick={() => void run("install", module)}>
+                        {t.modules.install}
+                      </Button>
+                    )}
+                    {module.enabled && module.models.length > 0 && (
+                      <ButtonLink size="small" to="/data">
+                        {t.modules.openData}
+                      </ButtonLink>
+                    )}
+                    <span className="grow" />
+                    <ActMenu
+                      label={t.sandboxes.actsOf(module.name)}
+                      groups={[
+                        [
+                          ...(module.installed && mayConfigure
+                            ? [
+                                module.enabled
+                                  ? { label: t.modules.disable, icon: <PowerOff size={15} />, run: () => void run("disable", module) }
+                                  : { label: t.modules.enable, icon: <Power size={15} />, run: () => void run("enable", module) },
+                              ]
+                            : []),
+                        ],
+                        [
+                          ...(module.installed && mayUninstall
+                            ? [{ label: t.modules.uninstall, icon: <Unplug size={15} />, tone: "bad" as const, run: () => setAct({ kind: "uninstall", module }) }]
+                            : []),
+                          ...(author
+                            ? [{ label: t.modules.unregister, icon: <Trash2 size={15} />, tone: "bad" as const, run: () => setAct({ kind: "unregister", module }) }]
+                            : []),
+                        ],
+                      ]}
+                    />
+                  </div>
+                </li>
+              ))}
+            </ul>
+            <More list={list} />
+          </>
         ))}
       <Drawer open={open !== null} onClose={() => setOpen(null)} title={open?.name ?? ""} about={open?.description}>
         {open && <Detail module={open} />}

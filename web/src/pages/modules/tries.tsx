@@ -4,7 +4,7 @@ import { usePaged } from "../../api/paged";
 import { useSession } from "../../api/session";
 import { t } from "../../text";
 import { Badge, Empty, Panel, Skeleton, When } from "../../ui/bits";
-import { Button } from "../../ui/button";
+import { More } from "../../ui/list";
 import { ProblemNote } from "../../ui/problem";
 
 const TONE: Record<string, "good" | "warn" | "bad"> = { active: "good", failed: "bad", pending: "warn", registering: "warn" };
@@ -48,13 +48,7 @@ export function Tries() {
           </li>
         ))}
       </ol>
-      {list.hasMore && (
-        <div style={{ padding: 12 }}>
-          <Button size="small" onClick={list.more} busy={list.loadingMore}>
-            {t.ui.more}
-          </Button>
-        </div>
-      )}
+      <More list={list} />
     </Panel>
   );
 }

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api } from "../../api/client";
-import { survive, useSession } from "../../api/session";
+import { bracing, survive, useSession } from "../../api/session";
 import { t } from "../../text";
 import { full } from "../../text/format";
 import { FormDialog } from "../../ui/dialog";
@@ -11,7 +11,7 @@ import { tell } from "../../ui/toast";
 const DAY = 86_400;
 
 /** Moves a sandbox's clock forward. A snapshot is taken first, because the way back is a restore. */
-export async function advance(sandbox: string, seconds: number): Promise<string> {
+async function advance(sandbox: string, seconds: number): Promise<string> {
   const label = `before-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}`;
   await api.post("/api/v1/sandboxes/{name}/snapshots", { as: "operator", path: { name: sandbox }, body: { label } });
   await api.post("/api/v1/sandboxes/{name}/clock", {
@@ -47,7 +47,7 @@ export function AdvanceDialog({
       about={t.clock.about}
       action={t.clock.advance}
       ready={amount > 0 && Number.isFinite(amount)}
-      submit={() => advance(sandbox, amount * unit)}
+      submit={() => (here ? bracing(t.clock.ended, () => advance(sandbox, amount * unit)) : advance(sandbox, amount * unit))}
       onDone={(label) => {
         tell(t.clock.done, t.clock.back(label));
         if (here) void survive(t.clock.ended).then(() => queries.invalidateQueries());

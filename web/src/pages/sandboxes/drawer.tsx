@@ -2,7 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Camera, Clock3, Copy as CopyIcon, ExternalLink, History, Trash2 } from "lucide-react";
 import { useState } from "react";
 import { api } from "../../api/client";
-import { survive, useSession } from "../../api/session";
+import { bracing, survive, useSession } from "../../api/session";
 import { t } from "../../text";
 import { full } from "../../text/format";
 import { Badge, Empty, Pairs, Skeleton, When } from "../../ui/bits";
@@ -126,6 +126,7 @@ function Snapshots({ sandbox, run }: { sandbox: Sandbox; run: (verb: Verb) => vo
     queryFn: ({ signal }) => api.get("/api/v1/sandboxes/{name}/snapshots", { ...at, signal }),
   });
   const rows = query.data?.data ?? [];
+  const restore = (label: string) => api.post("/api/v1/sandboxes/{name}/restore", { ...at, body: { snapshot: label } });
   return (
     <section className="stack">
       <h3>{t.sandboxes.snapshots}</h3>
@@ -186,7 +187,9 @@ function Snapshots({ sandbox, run }: { sandbox: Sandbox; run: (verb: Verb) => vo
           action={act.kind === "restore" ? t.sandboxes.restore : t.sandboxes.deleteSnapshot}
           submit={() =>
             act.kind === "restore"
-              ? api.post("/api/v1/sandboxes/{name}/restore", { ...at, body: { snapshot: act.label } })
+              ? here
+                ? bracing(t.sandboxes.restoreEnded, () => restore(act.label))
+                : restore(act.label)
               : api.delete("/api/v1/sandboxes/{name}/snapshots/{label}", {
                   as: "operator",
                   path: { name: sandbox.name, label: act.label },

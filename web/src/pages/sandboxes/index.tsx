@@ -5,7 +5,7 @@ import { useState } from "react";
 import { api } from "../../api/client";
 import { usePaged } from "../../api/paged";
 import type { components } from "../../api/schema";
-import { survive, useSession } from "../../api/session";
+import { bracing, survive, useSession } from "../../api/session";
 import { hueOf } from "../../app/hue";
 import { t } from "../../text";
 import { Badge, Empty, PageHead, Panel, type Tone, When } from "../../ui/bits";
@@ -336,9 +336,11 @@ function Perform({ verb, on, onClose, onDone }: { verb: Verb; on: Sandbox; onClo
       title={reset ? t.sandboxes.resetTitle(on.name) : t.sandboxes.deleteTitle(on.name)}
       consequence={reset ? t.sandboxes.resetAbout(on.source ?? on.template) : t.sandboxes.deleteAbout}
       action={reset ? t.sandboxes.resetAct : t.sandboxes.deleteAct}
-      submit={() =>
-        reset ? api.post("/api/v1/sandboxes/{name}/reset", at) : api.delete("/api/v1/sandboxes/{name}", at)
-      }
+      submit={() => {
+        if (!reset) return api.delete("/api/v1/sandboxes/{name}", at);
+        const again = () => api.post("/api/v1/sandboxes/{name}/reset", at);
+        return here ? bracing(t.sandboxes.resetEnded, again) : again();
+      }}
       onDone={() => {
         done(reset ? t.sandboxes.resetDone(on.name) : t.sandboxes.deleteDone(on.name));
         if (here && reset) void survive(t.sandboxes.resetEnded).then(() => queries.invalidateQueries());

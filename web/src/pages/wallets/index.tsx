@@ -9,6 +9,7 @@ import { t } from "../../text";
 import { money } from "../../text/format";
 import { Empty, PageHead, Panel, Skeleton } from "../../ui/bits";
 import { Button } from "../../ui/button";
+import { More } from "../../ui/list";
 import { ProblemNote } from "../../ui/problem";
 import { PersonOnly } from "../operator-only";
 import { Create, Move, Transfer } from "./forms";
@@ -96,14 +97,8 @@ export default function Wallets() {
                 </button>
               </li>
             ))}
-            {list.hasMore && (
-              <li>
-                <Button onClick={list.more} busy={list.loadingMore}>
-                  {t.ui.more}
-                </Button>
-              </li>
-            )}
           </ul>
+          <More list={list} />
           {wallet && <Transactions wallet={wallet} wallets={list.rows} nameOf={nameOf} onAct={setAct} mayWrite={mayWrite} onDone={refresh} />}
         </>
       )}
