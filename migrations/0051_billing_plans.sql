@@ -56,6 +56,8 @@ create table billing.subscription (
     anchor timestamptz not null,
     period_start timestamptz not null,
     period_end timestamptz not null,
+    -- What the running period was billed at; a plan's price may change meanwhile.
+    period_price bigint not null check (period_price >= 0),
     -- What takes the plan's place when the period ends.
     next_plan_id uuid references billing.plan,
     cancel_at_period_end boolean not null default false,

@@ -135,6 +135,7 @@ impl Cell {
             iam: iam_link.clone(),
             modules: modules_link.clone(),
             domains: domains_link.clone(),
+            billing: billing_link.clone(),
             cursor: cursor.clone(),
             sandbox: name.clone(),
             clock: clock.clone(),
@@ -198,6 +199,8 @@ impl Cell {
         let files = Files::create(FilesDeps {
             db: db.clone(),
             blobs: deps.blobs,
+            iam: iam_link.clone(),
+            billing: billing_link.clone(),
             pool: deps.file_pool,
             cursor: cursor.clone(),
             public_url: deps.issuer,

@@ -6,12 +6,17 @@ use async_trait::async_trait;
 use kernel::{Ctx, Result, TenantId};
 use ports::Standing;
 
-use crate::{Billing, store::subscriptions};
+use crate::{Billing, model::subscription::State, store::subscriptions};
 
 #[async_trait]
 impl ports::Billing for Billing {
     async fn standing(&self, cx: &Ctx) -> Result<Arc<Standing>> {
         self.standing_of(cx).await
+    }
+
+    async fn is_terminated(&self, cx: &Ctx) -> Result<bool> {
+        let (subscription, _) = self.present(&Self::own(cx, cx.tenant()?)).await?;
+        Ok(subscription.state == State::Terminated)
     }
 
     async fn check_limit(&self, cx: &Ctx, what: String) -> Result<()> {

@@ -21,7 +21,7 @@ use fabric::{blobs::Blobs, postgres::Database};
 use futures::future::BoxFuture;
 use kernel::{Error, Result};
 use ports::{
-    KernelService, Task,
+    BillingLink, IamLink, KernelService, Task,
     http::{CursorKey, ServiceRoutes},
 };
 
@@ -40,6 +40,8 @@ pub struct Files {
     me: Weak<Self>,
     db: Database,
     blobs: Blobs,
+    iam: IamLink,
+    billing: BillingLink,
     pool: FilePool,
     cursor: CursorKey,
     public_url: String,
@@ -53,6 +55,10 @@ pub struct FilesDeps {
     pub db: Database,
     /// Its blobs.
     pub blobs: Blobs,
+    /// Which tenants there are.
+    pub iam: IamLink,
+    /// Which of them are closed.
+    pub billing: BillingLink,
     /// Where files are decoded; one for the process.
     pub pool: FilePool,
     /// Signs places in lists.
@@ -72,6 +78,8 @@ impl Files {
             me: me.clone(),
             db: deps.db,
             blobs: deps.blobs,
+            iam: deps.iam,
+            billing: deps.billing,
             pool: deps.pool,
             cursor: deps.cursor,
             public_url: deps.public_url,

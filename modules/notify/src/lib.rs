@@ -24,7 +24,7 @@ use fabric::{jobs::Jobs, log::EventLog, postgres::Database};
 use kernel::{Clock, Id, SandboxName, Secret};
 use lettre::message::Mailbox;
 use ports::{
-    DomainsLink, Hear, IamLink, KernelService, ModulesLink, Subscription, Task,
+    BillingLink, DomainsLink, Hear, IamLink, KernelService, ModulesLink, Subscription, Task,
     http::{CursorKey, ServiceRoutes},
 };
 
@@ -65,6 +65,8 @@ pub struct NotifyDeps {
     pub modules: ModulesLink,
     /// Which tenant a host names.
     pub domains: DomainsLink,
+    /// Which tenants are closed.
+    pub billing: BillingLink,
     /// Signs places in lists.
     pub cursor: CursorKey,
     /// The sandbox.
@@ -123,6 +125,7 @@ impl Notify {
             iam: deps.iam.clone(),
             modules: deps.modules,
             domains: deps.domains,
+            billing: deps.billing,
             sandbox: deps.sandbox,
             clock: deps.clock,
         });

@@ -65,12 +65,12 @@ pub(super) struct Connector(Arc<Shared>);
 struct Shared {
     options: DiallerOptions,
     tls: TlsConnector,
-    lookups: Semaphore,
+    lookups: Arc<Semaphore>,
 }
 
 impl Connector {
     pub(super) fn new(options: DiallerOptions, tls: TlsConnector) -> Self {
-        Self(Arc::new(Shared { options, tls, lookups: Semaphore::new(MOST_LOOKUPS) }))
+        Self(Arc::new(Shared { options, tls, lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }))
     }
 
     /// See [`super::Dialler::check`].
@@ -140,8 +140,16 @@ impl Connector {
 
     async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, DialError> {
         let unresolved = |source| DialError::Unresolved { host: name.to_owned(), source };
-        let _turn = self.0.lookups.acquire().await.map_err(|error| unresolved(io::Error::other(error)))?;
-        self.0.options.resolver.addresses(name.to_owned()).await.map_err(unresolved)
+        let turn = Arc::clone(&self.0.lookups).acquire_owned().await;
+        let turn = turn.map_err(|error| unresolved(io::Error::other(error)))?;
+        let (resolver, asked) = (Arc::clone(&self.0.options.resolver), name.to_owned());
+        // A task of its own: the system's resolver keeps its thread until it has an answer, whether anybody still waits for
+        // it or not, and so long the turn is taken.
+        let looked = tokio::spawn(async move {
+            let _turn = turn;
+            resolver.addresses(asked).await
+        });
+        looked.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(unresolved)
     }
 }
 

@@ -98,6 +98,8 @@ contract! {
     pub trait Billing via BillingLink {
         /// How the tenant stands. A tenant without a subscription gets its trial.
         async fn standing() -> Arc<Standing>;
+        /// Whether the tenant is closed. For what reaches it without a credential that the gateway looked at.
+        async fn is_terminated() -> bool;
         /// `plan-limit-exceeded` when `what` (`users`, `records`, `storageBytes`, `eventsPerDay`, `modules`) is used up now.
         async fn check_limit(what: String) -> ();
         /// The tenants of the sandbox that are terminated: they may not even read.

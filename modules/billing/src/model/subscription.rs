@@ -77,6 +77,8 @@ pub(crate) struct Subscription {
     pub anchor: Timestamp,
     pub period_start: Timestamp,
     pub period_end: Timestamp,
+    /// What the running period was billed at, in minor units: a plan's price may change meanwhile.
+    pub period_price: i64,
     pub next_plan_id: Option<Uuid>,
     pub cancel_at_period_end: bool,
     pub past_due_since: Option<Timestamp>,
@@ -123,6 +125,7 @@ impl Subscription {
             anchor: now,
             period_start: now,
             period_end: now,
+            period_price: 0,
             next_plan_id: None,
             cancel_at_period_end: false,
             past_due_since: None,
@@ -138,6 +141,7 @@ impl Subscription {
         new.begin(plan, now);
         if state == State::Trialing {
             new.period_end = now.plus(days(TRIAL_DAYS));
+            new.period_price = 0;
         }
         new
     }
@@ -148,6 +152,7 @@ impl Subscription {
         self.anchor = at;
         self.period_start = at;
         self.period_end = end_after(at, plan.every, at);
+        self.period_price = plan.price;
         self.next_plan_id = None;
         self.cancel_at_period_end = false;
     }
@@ -238,7 +243,7 @@ impl Subscription {
                 return Err(invalid("It has ended; POST /billing/subscriptions begins a canceled one anew."));
             }
         }
-        let free = self.state == State::Trialing || plan.price == 0;
+        let free = self.period_price == 0;
         if wanted.id == plan.id {
             return Err(invalid(match self.next_plan_id {
                 Some(_) => "This is the plan now; withdraw the coming change with cancelDowngrade.",
@@ -260,7 +265,7 @@ impl Subscription {
         let unused = Line::new(
             LineKind::Unused,
             format!("{}, the part of the period that is left", plan.name),
-            -prorated(plan.price, left, period),
+            -prorated(self.period_price, left, period),
         );
         if wanted.every != plan.every {
             return Ok(PlanChange::Anew(vec![unused, whole(wanted)]));

@@ -77,6 +77,19 @@ fn a_dearer_plan_comes_at_once_and_a_cheaper_one_when_the_period_ends() {
 }
 
 #[test]
+fn what_is_given_back_is_of_what_was_paid_and_not_of_todays_price() {
+    let (growth, pro) =
+        (sample("growth", Interval::Monthly, 4_900), sample("pro", Interval::Monthly, 19_900));
+    let subscription = active(&growth);
+    let middle = at(0).plus(subscription.period_end.since(at(0)) / 2);
+    for price in [0, 100, 18_000] {
+        let growth = sample("growth", Interval::Monthly, price);
+        let PlanChange::Within(lines) = subscription.change(&growth, &pro, middle).unwrap() else { panic!() };
+        assert_eq!(lines[0].amount, -2_450);
+    }
+}
+
+#[test]
 fn from_what_cost_nothing_a_new_period_begins() {
     let (free, pro) = (sample("free", Interval::Monthly, 0), sample("pro", Interval::Monthly, 19_900));
     let growth = sample("growth", Interval::Monthly, 4_900);

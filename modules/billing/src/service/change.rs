@@ -161,6 +161,11 @@ impl Change {
         if first { self.notice(0).await } else { Ok(()) }
     }
 
+    /// Whether an invoice is open.
+    pub async fn owes(&mut self) -> Result<bool> {
+        Ok(!invoices::open(&mut self.tx).await?.is_empty())
+    }
+
     fn tell(&mut self, kind: &'static str, invoice: &InvoiceRow) -> Result<()> {
         self.tx.event(events::invoice(kind, self.tenant, invoice, self.at)?)
     }
@@ -168,8 +173,13 @@ impl Change {
     /// Tells the owners, by mail, that a payment is missing since `day` days.
     pub async fn notice(&mut self, day: i16) -> Result<()> {
         self.now.dunning_day = day;
-        let due: i64 = invoices::open(&mut self.tx).await?.iter().map(|invoice| invoice.total).sum();
-        let amount = life::money(due, &self.plan.currency);
+        // After a change to a plan in another currency, what is owed may be in two.
+        let mut due = BTreeMap::<String, i64>::new();
+        for invoice in invoices::open(&mut self.tx).await? {
+            *due.entry(invoice.currency).or_default() += invoice.total;
+        }
+        let amounts: Vec<String> = due.iter().map(|(currency, sum)| life::money(*sum, currency)).collect();
+        let amount = amounts.join(" and ");
         let day_of = |at: Option<Timestamp>| at.map(|at| at.datetime().format("%Y-%m-%d").to_string());
         let (suspends, terminates) = (day_of(self.now.suspends_at()), day_of(self.now.terminates_at()));
         let message = format!(

@@ -31,7 +31,8 @@ impl Billing {
 
     /// Begins to pay for a plan, after the trial or after it was canceled.
     ///
-    /// Errors: validation-error for the plan; invalid-state when it is paid for already; subscription-terminated.
+    /// Errors: validation-error for the plan; invalid-state when it is paid for already, or while invoices from before are
+    /// open and can't be charged; subscription-terminated.
     pub(crate) async fn subscribe(&self, cx: &Ctx, input: SubscribeIn) -> Result<SubscriptionOut> {
         let plan = self.offered_plan(cx, &input.plan).await?;
         let mut change = self.change(cx).await?;
@@ -43,6 +44,9 @@ impl Billing {
                     "There is a plan already; PATCH /billing/subscriptions/{id} changes it.",
                 ));
             }
+        }
+        if !change.now.pays && change.owes().await? {
+            return Err(invalid("Invoices of before are open; pay them, then a plan begins anew."));
         }
         if plan.currency != change.plan.currency && change.now.credit > 0 {
             let message =
@@ -122,7 +126,10 @@ impl Billing {
         let mut change = self.change(cx).await?;
         let state = change.now.state;
         let running = matches!(state, State::Trialing | State::Active);
-        if matches!(state, State::Terminated | State::Canceled) {
+        // What is owed after the end can be paid all the same.
+        let is_late_payment = state == State::Canceled && input.event == Simulated::PaymentSucceeded;
+        if matches!(state, State::Terminated | State::Canceled) && !(is_late_payment && change.owes().await?)
+        {
             return Err(invalid("It has ended; nothing is charged any more."));
         }
         match input.event {
@@ -143,7 +150,7 @@ impl Billing {
                 change.now.pays = true;
                 if !running {
                     change.charge().await?;
-                    if change.now.period_end <= change.at {
+                    if !is_late_payment && change.now.period_end <= change.at {
                         // What ended while nothing was paid is not billed: the next period begins with the payment.
                         let plan = change.plan.clone();
                         let items = vec![whole(&plan)];
@@ -228,6 +235,7 @@ async fn switch(change: &mut Change, wanted: Plan) -> Result<()> {
         PlanChange::Anew(items) => change.begin_anew(wanted, items).await,
         PlanChange::Within(items) => {
             change.now.plan_id = wanted.id;
+            change.now.period_price = wanted.price;
             change.now.next_plan_id = None;
             change.now.cancel_at_period_end = false;
             change.plan = wanted;

@@ -12,7 +12,7 @@ use crate::model::{plan::Limits, subscription::Subscription};
 pub(crate) async fn read(handle: &Handle) -> Result<Option<Subscription>> {
     handle
         .query(sql!(
-            "select s.id, s.plan_id, s.state, s.anchor, s.period_start, s.period_end, s.next_plan_id,
+            "select s.id, s.plan_id, s.state, s.anchor, s.period_start, s.period_end, s.period_price, s.next_plan_id,
                     s.cancel_at_period_end, s.past_due_since, s.dunning_day, s.tax_basis_points, s.credit, s.pays,
                     s.ended_at, s.created_at, s.updated_at, s.version
              from billing.subscription s where kernel.owns($1, s.tenant_id)"
@@ -24,7 +24,7 @@ pub(crate) async fn read(handle: &Handle) -> Result<Option<Subscription>> {
 /// The same, locked until the transaction ends.
 pub(crate) async fn lock(tx: &mut Tx) -> Result<Option<Subscription>> {
     tx.query(sql!(
-        "select s.id, s.plan_id, s.state, s.anchor, s.period_start, s.period_end, s.next_plan_id,
+        "select s.id, s.plan_id, s.state, s.anchor, s.period_start, s.period_end, s.period_price, s.next_plan_id,
                 s.cancel_at_period_end, s.past_due_since, s.dunning_day, s.tax_basis_points, s.credit, s.pays,
                 s.ended_at, s.created_at, s.updated_at, s.version
          from billing.subscription s where kernel.owns($1, s.tenant_id) for update"
@@ -38,8 +38,9 @@ pub(crate) async fn add(tx: &mut Tx, new: &Subscription) -> Result<bool> {
     let added = tx
         .query(sql!(
             "insert into billing.subscription
-                 (id, tenant_id, plan_id, state, anchor, period_start, period_end, tax_basis_points, created_at, updated_at)
-             values ($2, $1, $3, $4, $5, $6, $7, $8, $9, $9)
+                 (id, tenant_id, plan_id, state, anchor, period_start, period_end, period_price, tax_basis_points, created_at,
+                  updated_at)
+             values ($2, $1, $3, $4, $5, $6, $7, $8, $9, $10, $10)
              on conflict (tenant_id) do nothing"
         ))
         .bind(new.id)
@@ -48,6 +49,7 @@ pub(crate) async fn add(tx: &mut Tx, new: &Subscription) -> Result<bool> {
         .bind(new.anchor)
         .bind(new.period_start)
         .bind(new.period_end)
+        .bind(new.period_price)
         .bind(new.tax_basis_points)
         .bind(new.created_at)
         .run()
@@ -61,7 +63,7 @@ pub(crate) async fn keep(tx: &mut Tx, now: &Subscription) -> Result<()> {
         "update billing.subscription
          set plan_id = $2, state = $3, anchor = $4, period_start = $5, period_end = $6, next_plan_id = $7,
              cancel_at_period_end = $8, past_due_since = $9, dunning_day = $10, tax_basis_points = $11, credit = $12,
-             pays = $13, ended_at = $14, updated_at = $15, version = $16
+             pays = $13, ended_at = $14, updated_at = $15, version = $16, period_price = $17
          where kernel.owns($1, tenant_id)"
     ))
     .bind(now.plan_id)
@@ -79,6 +81,7 @@ pub(crate) async fn keep(tx: &mut Tx, now: &Subscription) -> Result<()> {
     .bind(now.ended_at)
     .bind(now.updated_at)
     .bind(now.version)
+    .bind(now.period_price)
     .run()
     .await
     .map(drop)

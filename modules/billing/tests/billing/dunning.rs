@@ -102,6 +102,30 @@ async fn thirty_eight_days_in_one_step_go_through_every_state_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_rid_of_debts_by_ending_and_beginning_anew() {
+    let kernel = Kernel::empty().await;
+    let acme = register(&kernel, "Acme").await;
+    acme.simulate("payment_failed").await;
+    let id = acme.subscription().await["id"].as_str().unwrap().to_owned();
+    acme.owner.delete(&format!("/api/v1/billing/subscriptions/{id}")).await.expect(204);
+    let begin = json!({ "plan": "growth" });
+    let refused = acme.owner.post("/api/v1/billing/subscriptions", begin.clone()).await;
+    refused.expect_problem(409, "invalid-state");
+    assert_eq!(acme.invoices().await[0]["state"], "open");
+
+    // Paid late, it has ended all the same; then a plan can begin.
+    let failing = json!({ "event": "payment_failed" });
+    acme.owner.post("/api/v1/billing/simulate", failing).await.expect_problem(409, "invalid-state");
+    assert_eq!(acme.simulate("payment_succeeded").await["state"], "canceled");
+    assert!(acme.invoices().await.iter().all(|invoice| invoice["state"] == "paid"));
+    let nothing_owed = json!({ "event": "payment_succeeded" });
+    acme.owner.post("/api/v1/billing/simulate", nothing_owed).await.expect_problem(409, "invalid-state");
+    let begun = acme.owner.post("/api/v1/billing/subscriptions", begin).await.expect(201);
+    assert_eq!(begun.body["state"], "active");
+    kernel.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_tenant_reads_and_a_payment_opens_it_at_once() {
     let kernel = Kernel::empty().await;
     let mut acme = register(&kernel, "Acme").await;

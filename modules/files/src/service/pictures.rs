@@ -44,9 +44,9 @@ impl Files {
         let bytes = match self.blobs.get(&key, None).await? {
             Some(blob) => blob.bytes(MOST).await?,
             None => {
-                let original = self.whole_image(&model::blob(&folder, ORIGINAL)?).await?;
-                let bytes =
-                    self.pool.run(move || smaller(&original, format, preset, is_transparent)).await??;
+                let original = model::blob(&folder, ORIGINAL)?;
+                let work = move |bytes: Bytes| smaller(&bytes, format, preset, is_transparent);
+                let bytes = self.pool.run(self.whole_image(&original), work).await??;
                 self.blobs.put(&key, bytes.clone()).await?;
                 bytes
             }
@@ -66,11 +66,11 @@ impl Files {
             return Err(Error::new(Slug::InvalidState, "Only pictures can be worked on."));
         };
         let folder = model::folder(row.tenant_id, row.bucket()?, id)?;
-        let original = self.whole_image(&model::blob(&folder, ORIGINAL)?).await?;
+        let original = model::blob(&folder, ORIGINAL)?;
         let output = change.output.unwrap_or(form(is_transparent).0);
         let Change { edit, quality, .. } = change;
-        let work = move || worked(&original, format, &edit, output, quality);
-        let (bytes, pictures) = self.pool.run(work).await??;
+        let work = move |bytes: Bytes| worked(&bytes, format, &edit, output, quality);
+        let (bytes, pictures) = self.pool.run(self.whole_image(&original), work).await??;
         let held = Held::begin(Arc::clone(self), cx, row.bucket()?, bytes.len() as u64).await?;
         let noted = self.note_derived(cx, &held, &row, output, bytes, pictures).await;
         match noted {

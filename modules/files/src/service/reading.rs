@@ -163,6 +163,11 @@ impl Files {
     pub(crate) async fn signed_content(&self, cx: &Ctx, token: &str) -> Result<Content> {
         let grant = Grant::read(token, self.db.key(), cx.now())?;
         let cx = cx.with_caller(Caller::stranger()).within(grant.tenant);
+        // No credential was looked at on the way here, so nobody has asked after its tenant yet.
+        let tenant = self.iam.tenant(&cx, grant.tenant).await?;
+        if tenant.is_none_or(|tenant| tenant.blocked) || self.billing.is_terminated(&cx).await? {
+            return Err(Error::not_found("file"));
+        }
         self.content(&cx, grant.file, grant.is_inline).await
     }
 }

@@ -32,12 +32,13 @@ impl Files {
         let looked = match kind {
             Kind::Other => return Ok(Outcome::Clean(Look::default())),
             Kind::Image(format) => {
-                let bytes = self.whole_image(&key).await?;
-                self.pool.run(move || scan::look_at(&bytes, format).map(|seen| seen.map(Some))).await
+                let work = move |bytes: Bytes| scan::look_at(&bytes, format).map(|seen| seen.map(Some));
+                self.pool.run(self.whole_image(&key), work).await
             }
             Kind::Svg | Kind::Zip | Kind::Gzip => {
-                let mut source = StoredSource::open(&self.blobs, key).await?;
-                self.pool.run(move || scan::examine(kind, &mut source).map(|seen| seen.map(|()| None))).await
+                let source = StoredSource::open(&self.blobs, key);
+                let work = move |mut source| scan::examine(kind, &mut source).map(|seen| seen.map(|()| None));
+                self.pool.run(source, work).await
             }
         };
         let seen = match looked {

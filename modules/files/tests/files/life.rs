@@ -69,6 +69,17 @@ async fn a_signed_address_is_good_for_one_file_until_its_time() {
         .await
         .expect(201);
     stranger.sandbox("other").get(path).await.expect_problem(404, "not-found");
+    // Nobody asks the gateway here whether the tenant is still open.
+    let mut admin = ground.kernel.admin_sql("pk_default").await;
+    let states = [
+        "state = 'terminated', past_due_since = kernel.now(), ended_at = kernel.now()",
+        "state = 'active', past_due_since = null, ended_at = null",
+    ];
+    for (set, status) in states.into_iter().zip([404, 200]) {
+        let set = format!("update billing.subscription set {set}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(&mut admin).await.unwrap();
+        assert_eq!(stranger.get(path).await.status, status);
+    }
     ground.forward(2).await;
     stranger.get(path).await.expect_problem(410, "gone");
     ground.close().await;

@@ -135,6 +135,9 @@ impl Billing for Stubs {
         self.stood.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(self.standing.lock().unwrap().clone()))
     }
+    async fn is_terminated(&self, _: &Ctx) -> Result<bool> {
+        Ok(self.standing.lock().unwrap().state == SubscriptionState::Terminated)
+    }
     async fn check_limit(&self, _: &Ctx, what: String) -> Result<()> {
         match self.standing.lock().unwrap().full.contains(&what) {
             true => Err(Error::new(Slug::PlanLimitExceeded, format!("No more {what}."))),

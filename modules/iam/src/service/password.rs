@@ -9,8 +9,8 @@ use crate::{
     events::{Tell as _, UserUpdated},
     generations::Subject,
     http::auth::{ChangePasswordIn, SessionsEndedOut},
-    model::{MemberState, SessionEnd, password},
-    store::{accounts, sessions},
+    model::{MailPurpose, MemberState, SessionEnd, password},
+    store::{accounts, mail_tokens, sessions},
 };
 
 impl Iam {
@@ -41,6 +41,7 @@ impl Iam {
 
         let mut tx = handle.begin().await?;
         accounts::set_password(&mut tx, user, &hash, cx.now()).await?;
+        mail_tokens::end_all(&mut tx, user, MailPurpose::Reset, cx.now()).await?;
         let ended = sessions::end_all(&mut tx, user, Some(session), SessionEnd::Password, cx.now()).await?;
         let told = UserUpdated {
             user_id: user,

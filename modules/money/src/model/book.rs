@@ -260,6 +260,10 @@ impl Book {
             };
             *balance = fits(balance.checked_add(line.amount), *balance, line.amount, currency)?;
         }
+        // With what is set aside, which comes back when a hold ends: that must never be refused.
+        if after.iter().any(|(_, now)| now.available.saturating_add(now.frozen) > LARGEST) {
+            return Err(too_large());
+        }
         let balances = after
             .iter()
             .map(|(wallet, now)| WalletBalance {
@@ -324,8 +328,12 @@ fn fits(after: Option<i64>, before: i64, change: i64, currency: Currency) -> Res
             Err(Error::new(Slug::InsufficientFunds, text))
         }
         Some(after) if after <= LARGEST => Ok(after),
-        _ => Err(Error::new(Slug::LimitExceeded, format!("A wallet holds at most {LARGEST} minor units."))),
+        _ => Err(too_large()),
     }
+}
+
+fn too_large() -> Error {
+    Error::new(Slug::LimitExceeded, format!("A wallet holds at most {LARGEST} minor units."))
 }
 
 #[cfg(test)]

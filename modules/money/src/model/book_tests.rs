@@ -127,6 +127,8 @@ fn the_plan_and_the_wallet_have_their_limits() {
     }
     let one_more = Operation::Hold { wallet, amount: amount(1), ttl_seconds: 1 };
     assert_eq!(refused(&mut book, one_more), Slug::LimitExceeded);
+    // What is set aside comes back, so its room is not given away.
+    assert_eq!(refused(&mut book, credit(1)), Slug::LimitExceeded);
 }
 
 #[test]
@@ -163,12 +165,14 @@ fn a_transaction_is_reversed_once_within_a_year_and_by_its_own() {
     let transferred = made(Kind::Transfer, a, Some(b), at(0));
     let old = made(Kind::Credit, a, None, at(-1));
     let hold = made(Kind::Hold, a, None, at(0));
-    for original in [&transferred, &old, &hold] {
+    let charge = made(Kind::Charge, a, None, at(0));
+    for original in [&transferred, &old, &hold, &charge] {
         book.original(original.clone());
     }
     let reverse = |wallet, transaction| Operation::Reverse { wallet, transaction };
     assert_eq!(refused(&mut book, reverse(a, old.id)), Slug::InvalidState);
     assert_eq!(refused(&mut book, reverse(a, hold.id)), Slug::InvalidState);
+    assert_eq!(refused(&mut book, reverse(a, charge.id)), Slug::InvalidState);
     assert_eq!(refused(&mut book, reverse(b, old.id)), Slug::NotFound);
     let back = posted(&mut book, reverse(b, transferred.id)).unwrap();
     assert_eq!((back.reverses, has(&book, a).0, has(&book, b).0), (Some(transferred.id), 140, 60));

@@ -24,8 +24,9 @@ use fabric::{
     log::{Contexts, EventLog, Patterns, Read},
     postgres::Database,
 };
-use kernel::{Caller, Client, Clock, Ctx, Error, Result, SandboxName, Slug};
-use ports::{DomainsLink, IamLink, ModulesLink};
+use kernel::{Caller, Client, Clock, Ctx, Error, Result, SandboxName, Slug, TenantId};
+use moka::sync::Cache;
+use ports::{BillingLink, DomainsLink, IamLink, ModulesLink};
 use tokio::sync::Notify as Wake;
 
 use crate::NAME;
@@ -33,6 +34,9 @@ use ring::Ring;
 
 /// Sockets of a cell.
 const MOST_SOCKETS: usize = 10_000;
+/// Tenants of which is remembered whether they are closed, and for how long.
+const REMEMBERED: u64 = 10_000;
+const CLOSED_FOR: Duration = Duration::from_secs(5);
 /// How long what happened can be caught up with.
 const KEPT: Duration = Duration::from_secs(300);
 /// Events taken from the log at a time.
@@ -49,6 +53,7 @@ pub(crate) struct SocketsDeps {
     pub iam: IamLink,
     pub modules: ModulesLink,
     pub domains: DomainsLink,
+    pub billing: BillingLink,
     pub sandbox: SandboxName,
     pub clock: Clock,
 }
@@ -60,6 +65,9 @@ pub(crate) struct Sockets {
     iam: IamLink,
     modules: ModulesLink,
     domains: DomainsLink,
+    billing: BillingLink,
+    /// Whether tenants are closed, as it was a moment ago.
+    closed: Cache<TenantId, bool>,
     sandbox: SandboxName,
     clock: Clock,
     ring: Ring,
@@ -88,6 +96,8 @@ impl Sockets {
             iam: deps.iam,
             modules: deps.modules,
             domains: deps.domains,
+            billing: deps.billing,
+            closed: Cache::builder().max_capacity(REMEMBERED).time_to_live(CLOSED_FOR).build(),
             sandbox: deps.sandbox,
             clock: deps.clock,
             ring: Ring::new(KEPT),

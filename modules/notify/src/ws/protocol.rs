@@ -108,6 +108,8 @@ pub(crate) enum Close {
     TooLarge,
     /// Nobody said who it is in time, or it is somebody else now.
     NotAuthenticated,
+    /// The tenant is closed.
+    Terminated,
     /// Nothing was heard for 30 s.
     Idle,
     /// It reads more slowly than things happen.
@@ -123,6 +125,7 @@ impl Close {
             Self::TooLarge => 1009,
             Self::Restart => 1012,
             Self::NotAuthenticated => 4401,
+            Self::Terminated => 4402,
             Self::Idle => 4408,
             Self::TooSlow => 4429,
         }
@@ -136,6 +139,7 @@ impl Close {
             Self::TooLarge => "a message takes at most 4096 bytes",
             Self::Restart => "the sandbox is being closed for a moment; come again",
             Self::NotAuthenticated => "nobody authenticated in time",
+            Self::Terminated => "the tenant's subscription has ended",
             Self::Idle => "nothing was heard for 30 s; send a ping now and then",
             Self::TooSlow => "read too slowly; come again with lastEventId",
         }

@@ -1,7 +1,7 @@
 //! What a socket may hear of, asked anew for each message.
 
-use kernel::{Actor, Caller, Client, Ctx, Error, FieldCode, Result, Secret, Slug};
-use ports::Principal;
+use kernel::{Actor, Caller, Client, Ctx, Error, FieldCode, Result, Secret, Slug, TenantId};
+use ports::{Principal, SubscriptionState};
 
 use super::{Sockets, channel::Channel};
 
@@ -9,7 +9,8 @@ impl Sockets {
     /// Whose token this is now, for the host that the socket asked for.
     ///
     /// # Errors
-    /// `unauthorized`, `token-expired`, `not-found` when the host names another tenant; what stands in the way else.
+    /// `unauthorized`, `token-expired`, `not-found` when the host names another tenant, `subscription-terminated`; what
+    /// stands in the way else.
     pub(super) async fn who(&self, token: &Secret, client: &Client) -> Result<Principal> {
         let cx = self.cx(Caller::stranger(), client);
         let principal = self.iam.authenticate(&cx, token.clone()).await?;
@@ -22,7 +23,19 @@ impl Sockets {
                 _ => {}
             }
         }
+        if self.is_closed(&cx.within(own), own).await? {
+            return Err(SubscriptionState::Terminated.refusal());
+        }
         Ok(principal)
+    }
+
+    async fn is_closed(&self, cx: &Ctx, tenant: TenantId) -> Result<bool> {
+        if let Some(known) = self.closed.get(&tenant) {
+            return Ok(known);
+        }
+        let closed = self.billing.is_terminated(cx).await?;
+        self.closed.insert(tenant, closed);
+        Ok(closed)
     }
 
     /// Whether the caller of the context may hear a channel now.

@@ -218,6 +218,7 @@ impl Connection {
                 self.say(&Says::AuthRequired { reason: "your token has ended; send a fresh one" }).await?;
                 Ok(None)
             }
+            Err(error) if error.slug() == Slug::SubscriptionTerminated => Err(Close::Terminated),
             Err(error) => {
                 tracing::debug!(?error, "a socket's rights can't be asked for just now");
                 self.not_before = Some(Instant::now() + AGAIN);

@@ -1,6 +1,6 @@
 //! Mails that show whose an address is.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Api, DEMO_OWNER, DEMO_PASSWORD, Kernel};
 
 use crate::support::{advance, event, eventually, mail_to, token_in};
@@ -122,6 +122,15 @@ async fn asking_for_a_mail_never_tells_whether_an_address_exists() {
     kernel.close().await;
 }
 
+async fn reset_mail(operator: &Api, address: &str) -> Value {
+    eventually("the reset mail", async || {
+        let list = operator.get(&format!("/api/v1/sandbox/outbox?to={address}")).await.expect(200);
+        let id = list.data().iter().find(|mail| mail["template"] == "iam.reset-password")?["id"].clone();
+        Some(operator.get(&format!("/api/v1/sandbox/outbox/{}", id.as_str().unwrap())).await.expect(200).body)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_forgotten_password_is_set_anew_and_every_session_ends() {
     let kernel = Kernel::demo().await;
@@ -133,12 +142,7 @@ async fn a_forgotten_password_is_set_anew_and_every_session_ends() {
         .post("/api/v1/auth/request-reset", json!({ "email": address.to_uppercase() }))
         .await
         .expect(202);
-    let mail = eventually("the reset mail", async || {
-        let list = operator.get(&format!("/api/v1/sandbox/outbox?to={address}")).await.expect(200);
-        let id = list.data().iter().find(|mail| mail["template"] == "iam.reset-password")?["id"].clone();
-        Some(operator.get(&format!("/api/v1/sandbox/outbox/{}", id.as_str().unwrap())).await.expect(200).body)
-    })
-    .await;
+    let mail = reset_mail(&operator, address).await;
     // A session is not enough to read it: it must not become a password.
     let path = format!("/api/v1/sandbox/outbox/{}", mail["id"].as_str().unwrap());
     owner.get(&path).await.expect_problem(404, "not-found");
@@ -161,6 +165,21 @@ async fn a_forgotten_password_is_set_anew_and_every_session_ends() {
     assert!(verified(&again).await, "whoever read the mail owns the address");
     let trail = again.get("/api/v1/audit/records?action=user.password_reset").await.expect(200);
     assert_eq!(trail.data().len(), 1);
+    kernel.close().await;
+}
+
+#[tokio::test]
+async fn a_link_for_a_new_password_ends_when_the_password_is_changed() {
+    let kernel = Kernel::demo().await;
+    let (owner, registered) = kernel.api().register("Acme Tools").await;
+    let address = registered["user"]["email"].as_str().unwrap();
+    kernel.api().post("/api/v1/auth/request-reset", json!({ "email": address })).await.expect(202);
+    let token = token_in(&reset_mail(&kernel.operator(), address).await);
+    let change = json!({ "currentPassword": "correct horse battery", "newPassword": "tandem-gravel-42-owl" });
+    owner.post("/api/v1/auth/change-password", change).await.expect(200);
+    let reset = json!({ "token": token, "newPassword": "another-gravel-42-owl" });
+    kernel.api().post("/api/v1/auth/reset-password", reset).await.expect_problem(400, "validation-error");
+    kernel.api().sign_in(address, "tandem-gravel-42-owl").await;
     kernel.close().await;
 }
 

@@ -299,3 +299,31 @@ async fn open_sockets_keep_a_sandbox_awake_and_end_when_it_is_closed() {
     eventually("the stream is over", async || (cell.gateway().open_streams() == 0).then_some(())).await;
     kernel.close().await;
 }
+
+#[tokio::test]
+async fn a_closed_tenant_hears_nothing_more() {
+    let kernel = Kernel::demo().await;
+    let acme = with_crm(&kernel, "Acme").await;
+    let mut socket = Socket::of(&kernel, &acme).await;
+    socket.subscribe(&["data.crm.contacts"]).await;
+    let mut admin = kernel.admin_sql("pk_default").await;
+    let close = "update billing.subscription set state = 'terminated', past_due_since = kernel.now(), ended_at = kernel.now()
+                 where state = 'trialing'";
+    sqlx::raw_sql(close).execute(&mut admin).await.unwrap();
+    // The gateway was told nothing, so news go on; the socket finds out by itself within some seconds.
+    let news = async {
+        loop {
+            contact(&acme, "Ada").await;
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    };
+    let code = tokio::select! {
+        code = socket.closed() => code,
+        () = news => unreachable!("it never ends"),
+    };
+    assert_eq!(code, 4402);
+    let mut again = Socket::open(&kernel, "localhost").await;
+    again.say(json!({ "type": "auth", "token": acme.token() })).await;
+    assert_eq!(again.hear().await["code"], "subscription-terminated");
+    kernel.close().await;
+}

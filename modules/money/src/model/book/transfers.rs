@@ -62,12 +62,13 @@ impl Book {
             (Kind::Debit | Kind::Confirm, _) => {
                 vec![Line::wallet(owner, amount), Line::system(Account::External, -amount)]
             }
-            (Kind::Charge, _) => vec![Line::wallet(owner, amount), Line::system(Account::Fees, -amount)],
+            // Else a tenant that may move its own money would take back what the platform took.
+            (Kind::Charge, _) => return refused("A charge is given back by the platform alone."),
             (Kind::Transfer, Some(receiver)) => {
                 vec![Line::wallet(receiver, -amount), Line::wallet(owner, amount)]
             }
             (Kind::Hold, _) => return refused("A hold is cancelled, or its confirmation is reversed."),
-            _ => return refused("Only a credit, debit, transfer, charge or confirmed hold is reversed."),
+            _ => return refused("Only a credit, debit, transfer or confirmed hold is reversed."),
         };
         for line in &lines {
             if let Some(wallet) = line.wallet {
