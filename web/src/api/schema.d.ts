@@ -4050,7 +4050,7 @@ export interface components {
         };
         /** @description A day's use. */
         DayOut: {
-            /** @description `events` and `requests` of the day, and `users`, `records`, `storageBytes`, `modules` as they were at its end. */
+            /** @description `events` of the day, and `users`, `records`, `storageBytes`, `modules` as they were at its end. */
             amounts: {
                 [key: string]: number;
             };
@@ -6085,8 +6085,11 @@ export interface components {
         };
         /** @description A provider to be added. */
         ProviderIn: {
-            /** @description How requests prove who sends them. */
-            authType: components["schemas"]["AuthType"];
+            /**
+             * @description How requests prove who sends them; `none` unless said.
+             * @default none
+             */
+            authType?: components["schemas"]["AuthType"];
             /**
              * @description The address that paths of calls are appended to. `kernel://echo` is the installation's own echo, which answers
              *     what it was sent.
