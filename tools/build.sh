@@ -31,7 +31,7 @@ if [ "$static" = yes ]; then
 else
   out=dist
   built="$target/release/platform-kernel"
-  say "compiling (the first time takes some minutes)"
+  say "compiling (the first time takes some ten minutes)"
   cargo build --release --locked --bin platform-kernel
 fi
 
