@@ -2,7 +2,7 @@
 //! process that everybody shares.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,10 @@ impl Backend {
                 return None;
             }
         };
-        let launch = Launch { program: this_program()?, port, kernel_url, json };
+        let program = fabric::this_program()
+            .inspect_err(|error| tracing::warn!(%error, "the program's own file is not to be found"))
+            .ok()?;
+        let launch = Launch { program, port, kernel_url, json };
         let (stop, stopped) = watch::channel(false);
         let keeper = tokio::spawn(keep(launch, stopped));
         Some(Self { url: format!("http://127.0.0.1:{port}"), stop, keeper })
@@ -67,17 +70,6 @@ impl Backend {
 /// The child binds it itself; until then somebody else might, and the next start says so.
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// This very program, also when its file was replaced by an update meanwhile.
-fn this_program() -> Option<PathBuf> {
-    let running = Path::new("/proc/self/exe");
-    if running.exists() {
-        return Some(running.to_owned());
-    }
-    std::env::current_exe()
-        .inspect_err(|error| tracing::warn!(%error, "the program's own file is not to be found"))
-        .ok()
 }
 
 async fn keep(launch: Launch, mut stop: watch::Receiver<bool>) {
@@ -131,7 +123,7 @@ impl Launch {
             // It gets none of the kernel's settings: there are secrets among them.
             .env_clear()
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(fabric::no_output()?)
             // Ctrl-C at the terminal is for the kernel, which then tells its child.
             .process_group(0)
             .kill_on_drop(true);

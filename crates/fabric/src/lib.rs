@@ -9,3 +9,6 @@ pub mod dns;
 pub mod jobs;
 pub mod log;
 pub mod postgres;
+mod program;
+
+pub use program::{no_input, no_output, this_program};

@@ -53,15 +53,12 @@ impl Payload {
             }
             looked.push(format!("{} named by {FOLDER_VARIABLE}", folder.display()));
         }
-        // /proc/self/exe opens the running program even when its file was replaced by an update meanwhile.
-        let by_name = std::env::current_exe().ok();
-        let running = [Some(PathBuf::from("/proc/self/exe")), by_name.clone()];
-        for executable in running.into_iter().flatten() {
-            if let Some(payload) = Self::in_executable(&executable)? {
-                return Ok(payload);
-            }
+        let program = crate::this_program().context("find", Path::new("the program's own file"))?;
+        if let Some(payload) = Self::in_executable(&program)? {
+            return Ok(payload);
         }
-        let executable = by_name.unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        // The name that people know it by.
+        let executable = std::env::current_exe().unwrap_or(program);
         looked.push(executable.display().to_string());
         if let Some(folder) = executable.parent().map(|parent| parent.join("payload")) {
             if let Some(payload) = Self::in_folder(&folder)? {

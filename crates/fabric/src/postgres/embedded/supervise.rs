@@ -18,6 +18,7 @@ use super::place::Account;
 use super::postmaster;
 use super::server_log::Tail;
 use super::spawn::spawn;
+use crate::{no_input, no_output};
 
 const POLL: Duration = Duration::from_millis(2);
 /// Silence for so long before it is ready means that it hangs. (Recovery tells its progress every 5 s.)
@@ -189,8 +190,11 @@ impl Shared {
         postmaster::remove_sockets(&launch.socket_dir, launch.port)?;
         let mut command = launch.server.command(&launch.pgdata);
         command.arg("-D").arg(&launch.pgdata).args(&launch.arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = spawn(command, &launch.account).map_err(|error| {
+        let started = || {
+            command.stdin(no_input()?).stdout(no_output()?).stderr(Stdio::piped());
+            spawn(command, &launch.account)
+        };
+        let mut child = started().map_err(|error| {
             if launch.account.differs && error.kind() == std::io::ErrorKind::PermissionDenied {
                 EmbeddedError::CannotChangeUser { uid: launch.account.uid }
             } else {
