@@ -75,10 +75,14 @@ fn in_use(path: &Path, lock: &mut File) -> Failure {
 
 /// The sentence that fits what the system said.
 pub fn refused(verb: &str, path: &Path, error: &io::Error) -> Failure {
+    let uid = rustix::process::geteuid().as_raw();
+    let give = format!(
+        "this is the user {uid}: give it the folder (chown -R {uid} {}), start it as the user that the folder belongs to, \
+         or choose another with --data-dir",
+        path.display()
+    );
     let remedy = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "start it as the user that the folder belongs to, or choose another with --data-dir"
-        }
+        io::ErrorKind::PermissionDenied => &give,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             "the disk is full: free some space, or choose a folder on another disk with --data-dir"
         }

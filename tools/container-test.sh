@@ -31,7 +31,8 @@ trap finish EXIT
 if ! docker info >/dev/null 2>&1; then
   [ "$(id -u)" = 0 ] || stop "no Docker engine answers, and starting one needs root."
   command -v dockerd >/dev/null || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io; }
-  export DOCKER_HOST="unix://$work/docker.sock"
+  # The client of the same package comes first: it builds with BuildKit without a plugin.
+  export DOCKER_HOST="unix://$work/docker.sock" PATH="/usr/bin:$PATH"
   mkdir -p "$cache/docker"
   dockerd --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
   engine=$!
@@ -93,7 +94,7 @@ until [ "$(docker inspect -f '{{.State.Health.Status}}' "$name")" = healthy ]; d
 done
 took=$(( ($(date +%s%N) - started) / 1000000 ))
 pass "healthy after $took ms"
-[ "$took" -le 2500 ] || say "slower than promised (2 s)"
+[ "$took" -le 2000 ] || stop "that is slower than promised (2 s)."
 
 https="https://localhost:$(docker port "$name" 8443/tcp | head -n 1 | sed 's/.*://')"
 password="$(docker logs "$name" 2>&1 | sed -n 's/.*password \([0-9a-f]\{24\}\).*/\1/p' | head -n 1)"

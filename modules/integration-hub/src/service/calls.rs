@@ -177,14 +177,16 @@ impl IntegrationHub {
         let mut tx = self.db.tenant(cx)?.begin().await?;
         let mut provider = self.callable(&mut tx, id).await?;
         let place = self.doors.admit(cx.tenant()?, &provider.target.door)?;
-        provider.target.door = Arc::new(Door::new(provider.target.config.rps));
+        // A breaker of its own, so that a provider which gets a pause can be tested; but the pace is everybody's.
+        let door = Arc::new(Door::new(provider.target.config.rps));
+        let shared = std::mem::replace(&mut provider.target.door, door);
         let patience = Patience { retries: 0, until: until(cx) };
         let call =
             Call { id: CallId::new(), _place: place, marks: marks(cx, None), patience, provider, request };
         self.note(&mut tx, &call, Origin::Test).await?;
         tx.commit_unanswered().await?;
 
-        let made = self.make(&call).await;
+        let made = self.make_in_pace(&call, &shared).await;
         let mut tx = self.db.tenant(&cx.with_idempotency(None))?.begin().await?;
         self.note_end(&mut tx, &call, &made).await?;
         let (status, error) = match &made.sent.end {

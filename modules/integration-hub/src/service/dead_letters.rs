@@ -14,7 +14,7 @@ use crate::{
     jobs::retry_job,
     model::{CallId, DeadLetterId, LetterState, Origin, ProviderId},
     outward::Outward,
-    sending::{End, Patience, keep_pace},
+    sending::{End, Patience},
     store::{
         dead_letters::{self as store, LetterRow},
         providers,
@@ -135,8 +135,7 @@ impl IntegrationHub {
         self.note(&mut tx, &call, Origin::Retry).await?;
         tx.commit(()).await?;
 
-        keep_pace(&call.provider.target.door, until).await;
-        let made = self.make(&call).await;
+        let made = self.make_in_pace(&call, &call.provider.target.door).await;
         let mut tx = self.db.tenant(&cx)?.begin().await?;
         self.note_end(&mut tx, &call, &made).await?;
         let attempts = made.sent.attempts;

@@ -5,20 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fabric::postgres::Tx;
+use fabric::{breaker::Change, postgres::Tx};
 use kernel::{Ctx, Error, Result, Slug};
 use uuid::Uuid;
 
 use crate::{
     IntegrationHub,
-    admission::Admitted,
+    admission::{Admitted, Door},
     answer::Answer,
     credentials::Credentials,
     echo::ECHO,
     events, mask,
     model::{AuthType, CallId, CallState, Origin, ProviderId, Status},
     outward::Outward,
-    sending::{End, Marks, Patience, Sent, Target, send},
+    sending::{End, Marks, Patience, Sent, Target, keep_pace, send},
     store::{
         calls::{self, Begun, Ended},
         providers::{self, CallableRow, ProviderRow},
@@ -117,6 +117,19 @@ impl IntegrationHub {
         let sent =
             send(&self.dialler, &call.provider.target, &call.request, &call.marks, call.patience).await;
         Made { sent, took: begun.elapsed() }
+    }
+
+    /// The same once the provider's pace has a place for it; what finds none in time is not sent.
+    pub(super) async fn make_in_pace(&self, call: &Call, door: &Door) -> Made {
+        let begun = Instant::now();
+        if keep_pace(door, call.patience.until).await {
+            return self.make(call).await;
+        }
+        let end = End::Failed("the provider's pace left no place for it in time".to_owned(), None);
+        Made {
+            sent: Sent { end, attempts: 0, change: Change::None, secrets: Vec::new() },
+            took: begun.elapsed(),
+        }
     }
 
     /// Notes what became of a call, and tells what it did to the breaker.
