@@ -83,7 +83,9 @@ impl Estate {
         let Some(cell) = turn.slot.cell() else { return Ok(()) };
         let due = cell.next_due().await?;
         self.control().put_to_sleep(name.as_str(), due).await?;
+        // New requests wake another cell; what the operator asks through this one is answered first.
         turn.slot.set(None);
+        cell.gateway().passed().await;
         cell.close().await;
         self.forget_slot(name);
         tracing::debug!(sandbox = %name, ?due, "sleeps");

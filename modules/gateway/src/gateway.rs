@@ -175,9 +175,15 @@ impl Gateway {
         self.core.traffic.is_draining()
     }
 
+    /// Resolves when no request of the operator passes through, after 1 s at most. To be awaited before a sandbox that nobody
+    /// asked to be closed is drained.
+    pub async fn passed(&self) {
+        self.core.traffic.passed().await;
+    }
+
     /// Requests that have not got the head of their answer.
     pub fn in_flight(&self) -> usize {
-        self.core.traffic.requests()
+        self.core.traffic.requests() + self.core.traffic.passing()
     }
 
     /// Bodies and websockets that are open.

@@ -34,6 +34,7 @@ struct Inner {
     born: Instant,
     last_used_millis: AtomicU64,
     requests: AtomicUsize,
+    passing: AtomicUsize,
     streams: AtomicUsize,
     draining: AtomicBool,
     heads: CancellationToken,
@@ -64,6 +65,7 @@ impl Traffic {
             born: Instant::now(),
             last_used_millis: AtomicU64::new(0),
             requests: AtomicUsize::new(0),
+            passing: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             heads: CancellationToken::new(),
@@ -90,6 +92,12 @@ impl Traffic {
         (!self.is_draining()).then_some(under_way)
     }
 
+    /// Counts a request of the operator to the process, which only passes through: draining does not wait for it.
+    pub(crate) fn pass(&self) -> UnderWay {
+        self.touch();
+        self.count(|inner| &inner.passing)
+    }
+
     /// Counts a stream: a body or a websocket.
     pub(crate) fn stream(&self) -> UnderWay {
         self.count(|inner| &inner.streams)
@@ -106,6 +114,10 @@ impl Traffic {
 
     pub(crate) fn requests(&self) -> usize {
         self.0.requests.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn passing(&self) -> usize {
+        self.0.passing.load(Ordering::Acquire)
     }
 
     pub(crate) fn streams(&self) -> usize {
@@ -134,6 +146,11 @@ impl Traffic {
         let cut = Box::pin(self.0.bodies.clone().cancelled_owned());
         let under_way = self.stream();
         response.map(|inner| Body::new(Followed { inner, cut, under_way: Some(under_way) }))
+    }
+
+    /// Resolves when nothing of the operator's passes through, after 1 s at most.
+    pub(crate) async fn passed(&self) {
+        self.wait_until(HEADS, Self::passing).await;
     }
 
     /// Takes no more requests, gives running ones 1 s until their head, then ends streams within 100 ms more.
@@ -261,6 +278,24 @@ mod tests {
         drop(clone);
         drain.await.unwrap();
         assert_eq!(traffic.streams(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_passes_through_is_waited_for_only_when_asked() {
+        let traffic = Traffic::new();
+        let passing = traffic.pass();
+        let began = Instant::now();
+        traffic.drain().await;
+        assert!(began.elapsed() < HEADS, "{:?}", began.elapsed());
+        let passed = tokio::spawn({
+            let traffic = traffic.clone();
+            async move { traffic.passed().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!passed.is_finished());
+        drop(passing);
+        passed.await.unwrap();
+        assert_eq!(traffic.passing(), 0);
     }
 
     #[tokio::test]
