@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import type { BrowserContext, Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { be } from "./kernel";
@@ -40,6 +42,11 @@ describe("the first page", () => {
     expect(scripts).toBeGreaterThan(0);
     expect(scripts).toBeLessThan(400 * 1024);
     expect(took).toBeLessThan(limit);
+  });
+
+  it("is written against the API that the program describes", async () => {
+    const check = promisify(execFile)(process.execPath, ["build/api.mjs", "--check", kernel.now.url]);
+    await expect(check).resolves.toBeDefined();
   });
 
   it("is guarded by a policy that lets nothing be written into it", async () => {
