@@ -89,6 +89,34 @@ async fn an_idle_sandbox_sleeps_without_a_connection_and_wakes_with_the_next_req
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_a_crowd_the_longest_idle_sleep_early_and_all_answer() {
+    let kernel = Kernel::start(empty().with("DB_MAX_OPEN_CONNS", "8")).await;
+    let names = ["one", "two", "three", "four", "five", "six"];
+    let mut owners = Vec::new();
+    for name in names {
+        make(&kernel, name).await;
+        owners.push(kernel.api().sandbox(name).register("Acme Tools").await.0);
+    }
+    for _ in 0..2 {
+        until(Duration::from_secs(30), "no more are awake than half of the connections", async || {
+            // Used all the time, so it is not the one to sleep.
+            owners[0].get("/api/v1/auth/me").await.expect(200);
+            let mut awake = 0;
+            for name in names {
+                awake += u8::from(show(&kernel, name).await.expect(200).body["awake"] == true);
+            }
+            (awake <= 4).then_some(())
+        })
+        .await;
+        assert_eq!(show(&kernel, names[0]).await.expect(200).body["awake"], true);
+        for owner in &owners {
+            owner.get("/api/v1/auth/me").await.expect(200);
+        }
+    }
+    kernel.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_that_falls_asleep_again_and_again_answers_every_request() {
     let kernel = Kernel::start(empty()).await;
     make(&kernel, "nap").await;

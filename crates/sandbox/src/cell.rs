@@ -360,11 +360,15 @@ impl Cell {
         Instant::now().saturating_duration_since(self.gateway.last_used())
     }
 
-    /// Whether it may sleep now: nothing waits in the outbox.
+    /// Whether it may sleep now: nothing waits in the outbox, and no service has still to hear of something.
     pub(crate) async fn may_sleep(&self) -> Result<bool> {
         self.db
             .system(&self.cx("sandbox"), Reason::Sandbox)
-            .query(sql!("select not exists (select 1 from kernel.outbox)"))
+            .query(sql!(
+                "select not exists (select from kernel.outbox)
+                    and not exists (select from kernel.delivery d join kernel.subscription s on s.id = d.subscription_id
+                                    where s.tenant_id is null and s.module is null)"
+            ))
             .value()
             .await
     }

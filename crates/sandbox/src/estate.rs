@@ -269,6 +269,11 @@ impl Estate {
         self.options.config.sandboxes.idle
     }
 
+    /// How many sandboxes may lie idle awake.
+    pub(crate) fn most_idle(&self) -> usize {
+        self.options.config.database.max_connections as usize / 2
+    }
+
     /// The registry.
     pub(crate) fn control(&self) -> &Control {
         &self.control

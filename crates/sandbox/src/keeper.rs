@@ -2,6 +2,7 @@
 //! keeping spares ready; and running the tasks of services.
 
 use std::{
+    cmp::Reverse,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,6 +19,10 @@ use crate::{cell::Cell, estate::Estate};
 
 /// How often the process looks around.
 const ROUND: Duration = Duration::from_secs(1);
+/// A sandbox that nobody uses still looks for work each second, on a connection of its own. More of them than half of the
+/// connections there are would spend their time taking these from each other, so beyond that the longest idle ones sleep
+/// after this time already.
+const IDLE_IN_A_CROWD: Duration = Duration::from_secs(5);
 /// The pause before due work of a sandbox that could not be woken is tried again.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(60);
 
@@ -37,9 +42,14 @@ pub(crate) async fn keep(estate: Arc<Estate>, stop: CancellationToken) {
 }
 
 async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
-    for cell in estate.open_cells() {
+    let mut cells = estate.open_cells();
+    cells.sort_by_cached_key(|cell| Reverse(cell.idle_for()));
+    let too_many = cells.len().saturating_sub(estate.most_idle());
+    for (place, cell) in cells.iter().enumerate() {
         cell.db().shrink(Duration::from_secs(60));
-        if let Err(error) = rest(estate, &cell).await {
+        let limit = estate.idle_limit();
+        let limit = if place < too_many { limit.min(IDLE_IN_A_CROWD) } else { limit };
+        if let Err(error) = rest(estate, cell, limit).await {
             tracing::warn!(sandbox = %cell.name(), ?error, "can't be put to sleep; tried again in a second");
         }
     }
@@ -75,8 +85,8 @@ async fn look_at_flags(estate: &Arc<Estate>) {
     }
 }
 
-async fn rest(estate: &Arc<Estate>, cell: &Cell) -> kernel::Result<()> {
-    if cell.is_faulted() || (cell.idle_for() >= estate.idle_limit() && cell.may_sleep().await?) {
+async fn rest(estate: &Arc<Estate>, cell: &Cell, limit: Duration) -> kernel::Result<()> {
+    if cell.is_faulted() || (cell.idle_for() >= limit && cell.may_sleep().await?) {
         estate.put_to_sleep(cell.name()).await?;
     }
     Ok(())

@@ -251,7 +251,7 @@ macro_rules! contract {
 
             $(
                 $(#[$operation_about])*
-                #[allow(clippy::too_many_arguments)]
+                #[allow(clippy::too_many_arguments, reason = "an operation has as many as its contract names")]
                 pub async fn $operation(
                     &self,
                     cx: &$crate::link::build::Ctx,

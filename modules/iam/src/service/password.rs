@@ -9,8 +9,8 @@ use crate::{
     events::{Tell as _, UserUpdated},
     generations::Subject,
     http::auth::{ChangePasswordIn, SessionsEndedOut},
-    model::{MailPurpose, MemberState, SessionEnd, password},
-    store::{accounts, mail_tokens, sessions},
+    model::{MemberState, SessionEnd, password},
+    store::{accounts, sessions},
 };
 
 impl Iam {
@@ -41,7 +41,6 @@ impl Iam {
 
         let mut tx = handle.begin().await?;
         accounts::set_password(&mut tx, user, &hash, cx.now()).await?;
-        mail_tokens::end_all(&mut tx, user, MailPurpose::Reset, cx.now()).await?;
         let ended = sessions::end_all(&mut tx, user, Some(session), SessionEnd::Password, cx.now()).await?;
         let told = UserUpdated {
             user_id: user,

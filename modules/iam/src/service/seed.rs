@@ -11,10 +11,10 @@ use crate::{
     Iam,
     events::{Tell as _, TenantCreated, UserCreated, UserUpdated},
     generations::Subject,
-    model::{MailPurpose, MemberState, SessionEnd, TenantKind, normal_email, password},
+    model::{MemberState, SessionEnd, TenantKind, normal_email, password},
     store::{
         accounts::{self, NewAccount},
-        mail_tokens, members, roles, sessions,
+        members, roles, sessions,
         tenants::{self, NewTenant},
     },
 };
@@ -190,7 +190,6 @@ impl Iam {
         let user = accounts::find(&mut tx, &email).await?;
         let user = user.ok_or_else(|| Error::new(Slug::NotFound, format!("{email} has no account.")))?;
         accounts::set_password(&mut tx, user, &hash, cx.now()).await?;
-        mail_tokens::end_all(&mut tx, user, MailPurpose::Reset, cx.now()).await?;
         let ended = sessions::end_all(&mut tx, user, None, SessionEnd::Password, cx.now()).await?;
         if let Ok(tenant_id) = cx.tenant() {
             let changed = &["password"];

@@ -6,7 +6,7 @@ use fabric::{
 };
 use kernel::{Ctx, Result, TenantId, Timestamp, UserId};
 
-use crate::model::TenantKind;
+use crate::model::{MailPurpose, TenantKind};
 
 /// What sign-in needs to know of a person.
 #[derive(Debug, Clone, FromRow)]
@@ -124,11 +124,16 @@ pub async fn find(tx: &mut Tx, email: &str) -> Result<Option<UserId>> {
     tx.query(sql!("select id from iam.user_account where email = $1")).bind(email).optional_value().await
 }
 
-/// Keeps a new password hash. False when there is no such person.
+/// Keeps a new password hash and ends the links to set it anew, which still count against what may be asked for in an
+/// hour. False when there is no such person.
 pub async fn set_password(tx: &mut Tx, user: UserId, hash: &str, now: Timestamp) -> Result<bool> {
     let set = tx
         .query(sql!(
-            "insert into iam.credential (user_id, password_hash, changed_at)
+            "with closed as (
+                 update iam.mail_token set expires_at = $3
+                 where user_id = $1 and purpose = $4 and expires_at > $3
+             )
+             insert into iam.credential (user_id, password_hash, changed_at)
              select id, $2, $3 from iam.user_account where id = $1
              on conflict (user_id) do update
                  set password_hash = excluded.password_hash, changed_at = excluded.changed_at"
@@ -136,6 +141,7 @@ pub async fn set_password(tx: &mut Tx, user: UserId, hash: &str, now: Timestamp)
         .bind(user)
         .bind(hash)
         .bind(now)
+        .bind(MailPurpose::Reset)
         .run()
         .await?;
     Ok(set == 1)

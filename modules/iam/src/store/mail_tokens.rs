@@ -112,19 +112,6 @@ pub async fn take(
     Ok(user)
 }
 
-/// Ends the person's tokens for a purpose before their time. They still count against what may be asked for in an hour.
-pub async fn end_all(tx: &mut Tx, user: UserId, purpose: MailPurpose, now: Timestamp) -> Result<()> {
-    tx.query(sql!(
-        "update iam.mail_token set expires_at = $3 where user_id = $1 and purpose = $2 and expires_at > $3"
-    ))
-    .bind(user)
-    .bind(purpose)
-    .bind(now)
-    .run()
-    .await
-    .map(drop)
-}
-
 /// Removes tokens that ended more than an hour ago, when nobody counts them any more.
 pub async fn forget_ended(db: &Database, cx: &Ctx, now: Timestamp) -> Result<u64> {
     db.system(cx, Reason::Jobs)
