@@ -51,5 +51,5 @@ ENV KERNEL_DATA_DIR=/data GATEWAY_HOST=0.0.0.0
 USER 10001:10001
 VOLUME /data
 EXPOSE 8443 8080 8081 50050
-HEALTHCHECK --interval=1500ms --timeout=2s --retries=4 CMD ["/platform-kernel", "health"]
+HEALTHCHECK --interval=1s --timeout=2s --retries=6 CMD ["/platform-kernel", "health"]
 ENTRYPOINT ["/platform-kernel"]
