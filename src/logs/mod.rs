@@ -10,7 +10,7 @@ use std::path::Path;
 use kernel::config::{Logging, Origin, Resolved};
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::{self, writer::MakeWriterExt as _};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -44,22 +44,20 @@ pub fn begin(resolved: &Resolved, data_dir: &Path, verbose: bool) -> Result<Logs
     let (to_file, file_guard) = buffered(rotated);
     let (to_stderr, stderr_guard) = buffered(std::io::stderr());
 
-    let for_file = fmt::layer()
-        .fmt_fields(Members)
-        .event_format(JsonLine)
-        .with_writer(to_file)
-        .with_filter(filter(level.as_str())?);
-    let registry = tracing_subscriber::registry().with(for_file);
-    let filter = filter(shown)?;
+    let registry = tracing_subscriber::registry();
+    let whole = filter(level.as_str())?;
     let begun = if *json {
-        let lines = fmt::layer().fmt_fields(Members).event_format(JsonLine).with_writer(to_stderr);
-        registry.with(lines.with_filter(filter)).try_init()
+        // Both get the same lines, so each line is made once.
+        let lines =
+            fmt::layer().fmt_fields(Members).event_format(JsonLine).with_writer(to_file.and(to_stderr));
+        registry.with(lines.with_filter(whole)).try_init()
     } else {
+        let for_file = fmt::layer().fmt_fields(Members).event_format(JsonLine).with_writer(to_file);
         let lines = fmt::layer()
             .compact()
             .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
             .with_writer(to_stderr);
-        registry.with(lines.with_filter(filter)).try_init()
+        registry.with(for_file.with_filter(whole)).with(lines.with_filter(filter(shown)?)).try_init()
     };
     begun.map_err(|error| Failure::new(format!("the log could not be begun: {error}")))?;
     Ok(Logs { _guards: vec![file_guard, stderr_guard] })
