@@ -26,12 +26,12 @@ if [ "$static" = yes ]; then
   out=dist/static
   . tools/static-env.sh
   built="$target/$CARGO_BUILD_TARGET/dist/platform-kernel"
-  say "compiling as one static file (the first time takes a quarter of an hour)"
+  say "compiling as one static file (the first time takes a quarter to half of an hour on two cores)"
   cargo build --profile dist --locked --bin platform-kernel
 else
   out=dist
   built="$target/release/platform-kernel"
-  say "compiling (the first time takes some ten minutes)"
+  say "compiling (the first time takes ten to thirty minutes on two cores)"
   cargo build --release --locked --bin platform-kernel
 fi
 

@@ -238,8 +238,9 @@ settings! {
     KAFKA_RETENTION_HOURS: Hours = Fixed("168"), "How long events are kept.", example "168", within(HOUR, 87_600 * HOUR);
     KAFKA_AUDIT_RETENTION_HOURS: Hours = Fixed("720"), "How long audit events are kept.", example "720",
         within(HOUR, 87_600 * HOUR);
-    SANDBOX_IDLE: Duration = Fixed("15m"), "After this time without a request a sandbox sleeps.", example "15m",
-        within(SECOND, 8_760 * HOUR);
+    SANDBOX_IDLE: Duration = Fixed("15m"),
+        "After this time without a request a sandbox sleeps; sooner while more are awake than half of DB_MAX_OPEN_CONNS.",
+        example "15m", within(SECOND, 8_760 * HOUR);
     FILES_MAX_IMAGE_SIZE_MB: u32 = Fixed("10"), "Images of more megabytes are not taken.", example "10", within(1, 100);
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
