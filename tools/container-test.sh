@@ -68,7 +68,9 @@ base_debian
 arguments=()
 if [ "${FULL:-}" = 1 ]; then
   base_tools "rust:$RUST_VERSION-$DEBIAN_VERSION" "$(rustc --print sysroot)" /usr/local/rust /usr/local/rust/bin
-  base_tools "node:$NODE_VERSION-$DEBIAN_VERSION-slim" "$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")" /usr/local/node /usr/local/node/bin
+  # Not the folder of this machine's node, which may be all of /usr: node and npm are npm packages, too.
+  npm install --silent --no-audit --no-fund --prefix "$work/node" "node@$NODE_VERSION" npm@10
+  base_tools "node:$NODE_VERSION-$DEBIAN_VERSION-slim" "$work/node" /usr/local/node /usr/local/node/node_modules/.bin
 else
   [ -x dist/static/platform-kernel ] || stop "there is no dist/static/platform-kernel: run make release first."
   mkdir -p "$work/binary/out"
