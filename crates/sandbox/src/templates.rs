@@ -10,7 +10,8 @@ use std::{
 };
 
 use fabric::postgres::{
-    Login, Logins, Migrations, Purpose, after_clone, embedded::pack_data, template_database,
+    Login, Logins, Migrations, Purpose, after_clone, embedded::pack_data, gather_statistics,
+    template_database,
 };
 use kernel::{SandboxName, config::Config};
 use uuid::Uuid;
@@ -159,6 +160,7 @@ impl Estate {
             planted?;
         }
         self.clear_secrets(&logins, &building, Purpose::Template).await?;
+        gather_statistics(&owner).await?;
         self.cluster().end_sessions(&building).await?;
         self.cluster().shut_out(&logins, &building).await?;
         self.cluster().rename_database(&building, template).await?;

@@ -9,7 +9,10 @@ mod kind;
 pub use build::{CatalogueRows, ColumnRow, ConstraintKind, ConstraintRow, FieldRules, TableRow, Unusable};
 pub use kind::ColumnKind;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+};
 
 /// The columns that installation adds and triggers keep; a client never sets them.
 pub const AUTOMATIC_COLUMNS: [&str; 6] =
@@ -61,6 +64,8 @@ pub struct Model {
     pub hidden: BTreeSet<String>,
     /// Columns that clients see and may not set.
     pub read_only: BTreeSet<String>,
+    /// The statement that reads one record with all its visible columns, once somebody has asked for it.
+    pub(crate) plain_read: OnceLock<Arc<str>>,
 }
 
 impl Model {

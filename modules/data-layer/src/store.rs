@@ -140,9 +140,9 @@ where
     R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
     let handle = db.records(cx)?;
-    let Compiled { sql, params, .. } = compiled;
+    let Compiled { sql, params, reusable } = compiled;
     let tenant = handle.bound_to();
-    bound(handle.composed(sql), tenant, params)?.optional().await
+    bound(handle.composed(sql).kept(reusable), tenant, params)?.optional().await
 }
 
 /// A write under way. A request without an Idempotency-Key is one statement that commits itself; one with a key runs
@@ -173,11 +173,12 @@ impl Writing {
     where
         R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        let Compiled { sql, params, .. } = compiled;
-        match &mut self.work {
-            Work::Alone(handle) => bound(handle.composed(sql), handle.bound_to(), params)?.optional().await,
-            Work::Together(tx, tenant) => bound(tx.composed(sql), *tenant, params)?.optional().await,
-        }
+        let Compiled { sql, params, reusable } = compiled;
+        let query = match &mut self.work {
+            Work::Alone(handle) => bound(handle.composed(sql), handle.bound_to(), params)?,
+            Work::Together(tx, tenant) => bound(tx.composed(sql), *tenant, params)?,
+        };
+        query.kept(reusable).optional().await
     }
 
     /// Commits with the answer, and says that something was written: the triggers left an event and an audit record.

@@ -127,7 +127,7 @@ impl Gateway {
     /// connection.
     pub async fn call(self: &Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
         let visit = Arc::new(Visit::new(Arc::clone(&self.core), &request));
-        layers::stack().go(Arrival { request, visit }).await
+        layers::stack().go(Arrival::new(request, visit)).await
     }
 
     /// The sandbox it belongs to.

@@ -7,8 +7,9 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Method, Uri};
+use http::{HeaderValue, Method, Uri};
 use kernel::{Actor, Ctx, Error, IdempotencyKey, RequestId, Result, TenantId, TraceContext};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     core::Core,
@@ -26,6 +27,14 @@ pub(crate) type Response = http::Response<Body>;
 pub(crate) struct Arrival {
     pub request: Request,
     pub visit: Arc<Visit>,
+    /// The room that its body takes, once it was read: until the head of the answer is there.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+impl Arrival {
+    pub(crate) fn new(request: Request, visit: Arc<Visit>) -> Self {
+        Self { request, visit, room: None }
+    }
 }
 
 /// What is known about a request. Each layer fills in its part once; the layers around it read it on the way out.
@@ -46,6 +55,8 @@ pub(crate) struct Visit {
     pub client: OnceLock<Origin>,
     pub host: OnceLock<AskedHost>,
     pub found: OnceLock<Found>,
+    /// The origin of the page that asks, if it may.
+    pub page: OnceLock<AllowedOrigin>,
     pub known: OnceLock<Arc<Known>>,
     pub idempotency: OnceLock<IdempotencyKey>,
     pub cx: OnceLock<Ctx>,
@@ -64,6 +75,14 @@ pub(crate) struct Origin {
     pub address: Option<IpAddr>,
     /// Whether the client spoke TLS, here or to a trusted proxy.
     pub https: bool,
+}
+
+/// An origin whose pages may call.
+#[derive(Debug, Clone)]
+pub(crate) struct AllowedOrigin {
+    pub origin: HeaderValue,
+    /// The tenant whose domain it is; none for our own origin.
+    pub tenant: Option<TenantId>,
 }
 
 /// The host that was asked for.
@@ -97,6 +116,7 @@ impl Visit {
             client: OnceLock::new(),
             host: OnceLock::new(),
             found: OnceLock::new(),
+            page: OnceLock::new(),
             known: OnceLock::new(),
             idempotency: OnceLock::new(),
             cx: OnceLock::new(),

@@ -201,8 +201,8 @@ impl Handle {
     }
 
     /// A statement put together from identifiers of a catalogue. Values are bound, never written into it.
-    pub fn composed(&self, text: String) -> Query<'static> {
-        self.prepared(composed(text))
+    pub fn composed(&self, text: impl Into<Arc<str>>) -> Query<'static> {
+        self.prepared(composed(text.into()))
     }
 
     fn prepared(&self, text: sqlx::SqlStr) -> Query<'static> {

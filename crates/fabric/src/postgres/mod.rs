@@ -31,7 +31,9 @@ pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};
 pub use logins::{Login, Logins};
-pub use migrate::{Migration, MigrationError, Migrations, Purpose, after_clone, carry_over};
+pub use migrate::{
+    Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics,
+};
 pub use pool::Budget;
 pub use query::Query;
 pub use requests::Requests;

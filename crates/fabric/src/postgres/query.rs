@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use kernel::{Error, Result};
 use sqlx::{
     Arguments, AssertSqlSafe, FromRow, SqlSafeStr, SqlStr,
@@ -15,6 +17,7 @@ pub struct Query<'t> {
     target: Target<'t>,
     text: SqlStr,
     values: PgArguments,
+    keep: bool,
     fault: Option<Error>,
 }
 
@@ -25,7 +28,13 @@ pub(super) enum Target<'t> {
 
 impl<'t> Query<'t> {
     pub(super) fn new(target: Target<'t>, text: SqlStr) -> Self {
-        Self { target, text, values: PgArguments::default(), fault: None }
+        Self { target, text, values: PgArguments::default(), keep: true, fault: None }
+    }
+
+    /// Whether the server keeps the statement prepared. One whose like rarely comes again takes the place of others.
+    pub fn kept(mut self, keep: bool) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// Binds the next value.
@@ -95,20 +104,20 @@ impl<'t> Query<'t> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { target, text, values, .. } = self;
+        let Self { target, text, values, keep, .. } = self;
         match target {
             Target::Tx(tx) => {
                 let until = tx.cx().deadline();
                 let checked = tx.checked()?;
                 checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).execute(checked.connection());
+                let sent = sqlx::query_with(text, values).persistent(keep).execute(checked.connection());
                 let done = within(until, sent).await;
                 settle(checked, done).map(|done| done.rows_affected())
             }
             Target::Handle(handle) => {
                 let mut checked = handle.checkout().await?;
                 checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).execute(checked.connection());
+                let sent = sqlx::query_with(text, values).persistent(keep).execute(checked.connection());
                 let done = within(handle.deadline(), sent).await;
                 settle(&mut checked, done).map(|done| done.rows_affected())
             }
@@ -119,13 +128,13 @@ impl<'t> Query<'t> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { target, text, values, .. } = self;
+        let Self { target, text, values, keep, .. } = self;
         match target {
             Target::Tx(tx) => {
                 let until = tx.cx().deadline();
                 let checked = tx.checked()?;
                 checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).fetch_all(checked.connection());
+                let sent = sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
                 let done = within(until, sent).await;
                 settle(checked, done)
             }
@@ -134,7 +143,7 @@ impl<'t> Query<'t> {
                 let mut checked = handle.checkout().await?;
                 let again = (reads && checked.reused).then(|| (text.clone(), values.clone()));
                 checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).fetch_all(checked.connection());
+                let sent = sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
                 let done = within(handle.deadline(), sent).await;
                 match (done, again) {
                     // The connection died while it lay idle; a plain read may be asked again.
@@ -143,7 +152,8 @@ impl<'t> Query<'t> {
                         drop(checked);
                         let mut checked = handle.checkout().await?;
                         checked.in_flight = true;
-                        let sent = sqlx::query_with(text, values).fetch_all(checked.connection());
+                        let sent =
+                            sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
                         let done = within(handle.deadline(), sent).await;
                         settle(&mut checked, done)
                     }
@@ -196,6 +206,6 @@ pub(super) fn settle<T>(checked: &mut super::pool::Checked, done: Result<T, Fail
 }
 
 /// A statement's text: a literal, or one put together from identifiers of a catalogue (never from a caller's text).
-pub(super) fn composed(text: String) -> SqlStr {
+pub(super) fn composed(text: Arc<str>) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
 }

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -117,8 +118,8 @@ impl Tx {
     }
 
     /// A statement put together from identifiers of a catalogue. Values are bound, never written into it.
-    pub fn composed(&mut self, text: String) -> Query<'_> {
-        self.prepared(composed(text))
+    pub fn composed(&mut self, text: impl Into<Arc<str>>) -> Query<'_> {
+        self.prepared(composed(text.into()))
     }
 
     fn prepared(&mut self, text: sqlx::SqlStr) -> Query<'_> {

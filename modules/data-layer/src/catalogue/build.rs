@@ -1,6 +1,9 @@
 //! From rows of `pg_catalog` to a [`Catalogue`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use serde::Deserialize;
 
@@ -138,6 +141,7 @@ impl Catalogue {
                 // `id` stays visible: it is the record's address, and lists are ordered by it.
                 hidden: rules.hidden.into_iter().filter(|name| name != "id").collect(),
                 read_only: rules.read_only,
+                plain_read: OnceLock::new(),
             };
             models.insert(row.table, model);
         }

@@ -19,13 +19,13 @@ fn list(raw: &str, cursor: Option<&CursorKeys>) -> Result<ListStatement, CursorM
 }
 
 fn sql(raw: &str) -> String {
-    list(raw, None).unwrap().statement.sql
+    list(raw, None).unwrap().statement.sql.to_string()
 }
 
 fn page_after(raw: &str, values: serde_json::Value) -> String {
     let fingerprint = list(raw, None).unwrap().fingerprint;
     let serde_json::Value::Array(values) = values else { panic!("not an array") };
-    list(raw, Some(&CursorKeys { values, fingerprint })).unwrap().statement.sql
+    list(raw, Some(&CursorKeys { values, fingerprint })).unwrap().statement.sql.to_string()
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What holds for any query and any body.
 
+use std::sync::Arc;
+
 use kernel::TenantId;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ const BY: OnBehalf<'static> = OnBehalf { tenant: TENANT, request: "{}" };
 const MARK: &str = "Zq9";
 
 /// All statements that a query string leads to.
-fn statements(raw: &str) -> Vec<String> {
+fn statements(raw: &str) -> Vec<Arc<str>> {
     let crm = sample::crm();
     let contacts = crm.model("contacts").unwrap();
     let patch = Patch::check(contacts, json!({"age": 1})).unwrap();

@@ -1,5 +1,7 @@
 //! Compiles reads: a page, one record, a stream, each with its relations in one statement, as JSON text.
 
+use std::sync::Arc;
+
 use kernel::TenantId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,6 +122,16 @@ impl ReadQuery<'_> {
     ///
     /// The statement answers one row, `record` (text: JSON) and `version` (bigint), or none.
     pub fn compile(&self, tenant: TenantId, id: Uuid) -> Compiled {
+        if !self.plain {
+            return self.write(tenant, id);
+        }
+        // The most frequent of all statements: writing its text took a tenth of the time of a request.
+        let sql = self.selection.model.plain_read.get_or_init(|| self.write(tenant, id).sql);
+        let params = vec![Param::Uuid(tenant.uuid()), Param::Uuid(id)];
+        Compiled { sql: Arc::clone(sql), params, reusable: true }
+    }
+
+    fn write(&self, tenant: TenantId, id: Uuid) -> Compiled {
         let mut writer = Writer::new(tenant);
         let at = writer.alias();
         let id = writer.bind(Param::Uuid(id));

@@ -197,13 +197,16 @@ impl<'a> SelectReader<'a> {
 #[derive(Clone, Debug)]
 pub struct ReadQuery<'a> {
     pub(super) selection: Selection<'a>,
+    /// Whether it shows the visible columns and nothing else.
+    pub(super) plain: bool,
     reached: BTreeSet<&'a str>,
 }
 
 impl<'a> ReadQuery<'a> {
     /// All visible columns, no relations.
     pub fn plain(model: &'a Model) -> Self {
-        Self { selection: Selection::columns(model), reached: BTreeSet::from([model.name.as_str()]) }
+        let reached = BTreeSet::from([model.name.as_str()]);
+        Self { selection: Selection::columns(model), plain: true, reached }
     }
 
     /// Reads and checks the query string of a read by id.
@@ -214,7 +217,7 @@ impl<'a> ReadQuery<'a> {
         let mut parameters = Parameters::read(catalogue, model, raw, &["select"])?;
         parameters.refuse_root_filters();
         let (selection, _, reached) = parameters.finish(1)?;
-        Ok(Self { selection, reached })
+        Ok(Self { selection, plain: false, reached })
     }
 
     /// The names of every model that is shown or asked about; the caller must be allowed to read each.

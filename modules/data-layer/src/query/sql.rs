@@ -1,6 +1,6 @@
 //! Writes SQL: text from the catalogue, values into parameters.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use kernel::TenantId;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use crate::catalogue::{ColumnKind, Model};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The text; equal for queries of equal shape.
-    pub sql: String,
+    pub sql: Arc<str>,
     /// The values of `$1`, `$2` …; the first is always the tenant's id.
     pub params: Vec<Param>,
     /// Whether the text is worth keeping prepared; not so for the rare shapes of a mixed batch.
@@ -72,7 +72,7 @@ impl Writer {
     }
 
     pub fn finish(self, sql: String) -> Compiled {
-        Compiled { sql, params: self.params, reusable: true }
+        Compiled { sql: sql.into(), params: self.params, reusable: true }
     }
 
     /// The tenant's own live rows, which every table access starts from.

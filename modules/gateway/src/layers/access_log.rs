@@ -1,9 +1,7 @@
-use std::sync::Arc;
-
-use super::{Onward, Step};
+use super::Step;
 use crate::{
     rpc,
-    visit::{Arrival, Response},
+    visit::{Response, Visit},
 };
 
 /// One line in the log (target `access`) and one count in the metrics for each answer. The query is left out: it may
@@ -12,9 +10,7 @@ use crate::{
 pub(crate) struct AccessLog;
 
 impl Step for AccessLog {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        let visit = Arc::clone(&arrival.visit);
-        let response = onward.go(arrival).await;
+    fn leave(self, visit: &Visit, response: Response) -> Response {
         let (status, took) = (rpc::counted(&response), visit.arrived.elapsed());
         match visit.entry() {
             Some(entry) => entry.series.record(status, took),

@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use kernel::{Error, Result, Secret, Slug};
 use ports::http::Access;
 
-use super::{Onward, Step};
+use super::{Step, admit};
 use crate::{
     credentials::{Known, digest_of},
     operator::{KEY_PREFIX, Presented, presented},
@@ -21,25 +21,23 @@ const MODULE_KEY_PREFIX: &str = "mk_";
 pub(crate) struct Authenticate;
 
 impl Step for Authenticate {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        let visit = Arc::clone(&arrival.visit);
-        let credential = Credential::of(&arrival);
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        let visit = &arrival.visit;
+        let credential = Credential::of(arrival);
         let known = match credential {
             Credential::Known(known) => Ok(known),
             Credential::Refused(error) => Err(error),
-            Credential::Unknown(secret, digest) => verify(&visit, secret, digest).await,
+            Credential::Unknown(secret, digest) => verify(visit, secret, digest).await,
         };
         let public = visit.entry().is_some_and(|entry| entry.operation.access == Access::Public);
         let known = match known {
             Ok(known) => known,
             Err(_) if public => Arc::new(Known::stranger()),
-            Err(error) => return refuse(error),
+            Err(error) => return ControlFlow::Break(refuse(error)),
         };
-        if let Err(error) = agrees_with_host(&visit, &known) {
-            return refuse(error);
-        }
-        visit.known.get_or_init(|| known);
-        onward.go(arrival).await
+        admit(agrees_with_host(visit, &known).map(|()| {
+            visit.known.get_or_init(|| known);
+        }))
     }
 }
 
@@ -53,7 +51,7 @@ enum Credential {
 
 impl Credential {
     fn of(arrival: &Arrival) -> Self {
-        let Arrival { request, visit } = arrival;
+        let Arrival { request, visit, .. } = arrival;
         let gate = &visit.core.operator;
         match presented(request.headers(), gate.cookie_name()) {
             Presented::Nothing => Self::Known(Arc::new(Known::stranger())),

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use axum::body::HttpBody as _;
 use axum::extract::DefaultBodyLimit;
 use bytes::{Bytes, BytesMut};
@@ -6,7 +8,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kernel::{Error, Result, Slug};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout_at};
 
-use super::{Onward, Step, limits::too_large};
+use super::{Step, admit, limits::too_large};
 use crate::{
     problem::refuse,
     table::Target,
@@ -25,7 +27,7 @@ const STEP: usize = 64 * 1024;
 pub(crate) struct Body;
 
 impl Step for Body {
-    async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let (limit, flows) = match arrival.visit.operation() {
             Ok(entry) => {
                 let operation = &entry.operation;
@@ -34,33 +36,30 @@ impl Step for Body {
                     entry.target == Target::Modules || (operation.streams && operation.body.is_none()),
                 )
             }
-            Err(error) => return refuse(error),
+            Err(error) => return ControlFlow::Break(refuse(error)),
         };
         if arrival.request.body().is_end_stream() {
-            return onward.go(arrival).await;
+            return ControlFlow::Continue(());
         }
         if flows {
-            let limited = |body| axum::body::Body::new(Limited::new(body, limit));
-            arrival.request = arrival.request.map(limited);
+            let body = std::mem::take(arrival.request.body_mut());
+            *arrival.request.body_mut() = axum::body::Body::new(Limited::new(body, limit));
             DefaultBodyLimit::disable().apply(&mut arrival.request);
-            return onward.go(arrival).await;
+            return ControlFlow::Continue(());
         }
         if matches!(*arrival.request.method(), Method::GET | Method::HEAD) {
             // It means nothing here (RFC 9110 §9.3.1), and nobody reads it.
-            return onward.go(arrival).await;
+            return ControlFlow::Continue(());
         }
-        match gathered(&mut arrival, limit).await {
-            Ok((bytes, _room)) => {
-                if limit > AXUM_LIMIT {
-                    DefaultBodyLimit::disable().apply(&mut arrival.request);
-                }
-                arrival.request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-                *arrival.request.body_mut() = axum::body::Body::from(bytes.clone());
-                arrival.request.extensions_mut().insert(Gathered(bytes));
-                onward.go(arrival).await
+        admit(gathered(arrival, limit).await.map(|(bytes, room)| {
+            if limit > AXUM_LIMIT {
+                DefaultBodyLimit::disable().apply(&mut arrival.request);
             }
-            Err(error) => refuse(error),
-        }
+            arrival.request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            *arrival.request.body_mut() = axum::body::Body::from(bytes.clone());
+            arrival.request.extensions_mut().insert(Gathered(bytes));
+            arrival.room = Some(room);
+        }))
     }
 }
 

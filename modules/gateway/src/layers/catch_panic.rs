@@ -3,7 +3,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures::FutureExt as _;
 use kernel::Error;
 
-use super::{Onward, Step, harden, id_header};
+use super::{Around, Onward, harden, id_header};
 use crate::{
     problem,
     visit::{Arrival, Response},
@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct CatchPanic;
 
-impl Step for CatchPanic {
+impl Around for CatchPanic {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
         // Nothing broken is seen afterwards: the layers keep nothing of a request that panicked.
@@ -46,12 +46,12 @@ impl Step for CatchPanic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{layers::through, tests::gateway};
+    use crate::{layers::around, tests::gateway};
 
     #[tokio::test]
     async fn a_panic_is_one_answer() {
         let arrival = gateway().await.arrival(http::Request::get("/api/v1/things"));
-        let response = through(CatchPanic, arrival, |_| panic!("the floor gave way")).await;
+        let response = around(CatchPanic, arrival, |_| panic!("the floor gave way")).await;
         assert_eq!(response.status(), 500);
         assert!(response.headers().contains_key("x-request-id"));
         let body = crate::tests::json(response).await;

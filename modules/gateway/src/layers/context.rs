@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 use kernel::{Client, Ctx};
 use tracing::{Instrument as _, Span};
 
-use super::{Onward, Step};
+use super::{Around, Onward};
 use crate::visit::{Arrival, Identity, Response, Visit};
 
 /// Bytes of a `User-Agent` that are kept.
@@ -15,7 +15,7 @@ const AGENT: usize = 256;
 #[derive(Clone, Copy)]
 pub(crate) struct Context;
 
-impl Step for Context {
+impl Around for Context {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
         let cx = visit.cx.get_or_init(|| context(&visit, arrival.request.headers()));
@@ -87,7 +87,7 @@ fn first_language(accepted: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{credentials::Known, layers::through, tests::gateway};
+    use crate::{credentials::Known, layers::around, tests::gateway};
 
     #[tokio::test]
     async fn the_context_says_who_where_and_by_when() {
@@ -97,7 +97,7 @@ mod tests {
         let arrival = gateway().await.found(request);
         arrival.visit.known.get_or_init(|| Arc::new(Known::operator()));
         let visit = Arc::clone(&arrival.visit);
-        through(Context, arrival, |_| Response::default()).await;
+        around(Context, arrival, |_| Response::default()).await;
         let cx = visit.cx.get().unwrap();
         assert_eq!(cx.deadline(), visit.deadline);
         assert_eq!(cx.request(), visit.identity().request);

@@ -1,14 +1,14 @@
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
-use kernel::{Error, Slug, TenantId};
+use kernel::{Error, Slug};
 
-use super::{Onward, Step};
+use super::Step;
 use crate::{
     front::host::{Meaning, bare, meaning},
     origin,
     problem::refuse,
-    visit::{Arrival, Response, Visit},
+    visit::{AllowedOrigin, Arrival, Response, Visit},
 };
 
 /// Headers that pages may send.
@@ -25,16 +25,8 @@ const MAX_AGE: &str = "600";
 #[derive(Clone, Copy)]
 pub(crate) struct Cors;
 
-/// An origin that may call.
-#[derive(Clone)]
-struct Allowed {
-    origin: HeaderValue,
-    /// The tenant whose domain it is; none for our own origin.
-    tenant: Option<TenantId>,
-}
-
 impl Step for Cors {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let visit = &arrival.visit;
         let origin = arrival.request.headers().get(header::ORIGIN).cloned();
         let allowed = match origin {
@@ -42,17 +34,22 @@ impl Step for Cors {
             None => None,
         };
         if *arrival.request.method() == Method::OPTIONS {
-            return options(&arrival, allowed.map(|allowed| allowed.origin));
+            return ControlFlow::Break(options(arrival, allowed.map(|allowed| allowed.origin)));
         }
-        let visit = Arc::clone(visit);
-        let mut response = onward.go(arrival).await;
+        if let Some(allowed) = allowed {
+            visit.page.get_or_init(|| allowed);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn leave(self, visit: &Visit, mut response: Response) -> Response {
         // The preflight had no credential: only now is it known whose request it was.
         let caller = visit.known.get().and_then(|known| known.caller.tenant);
-        if let Some(Allowed { origin, .. }) =
-            allowed.filter(|allowed| allowed.tenant.is_none() || caller.is_none() || caller == allowed.tenant)
-        {
+        let of_them =
+            |page: &&AllowedOrigin| page.tenant.is_none() || caller.is_none() || caller == page.tenant;
+        if let Some(page) = visit.page.get().filter(of_them) {
             let headers = response.headers_mut();
-            allow(headers, origin);
+            allow(headers, page.origin.clone());
             headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
         }
         response
@@ -60,10 +57,10 @@ impl Step for Cors {
 }
 
 /// Whether a page of this origin may call what was asked for.
-async fn allowed(visit: &Visit, origin: HeaderValue) -> Option<Allowed> {
+async fn allowed(visit: &Visit, origin: HeaderValue) -> Option<AllowedOrigin> {
     let text = origin.to_str().ok()?;
     if origin::is_own(text, visit.origin().https, visit.authority(), &visit.core.settings.public_url) {
-        return Some(Allowed { origin, tenant: None });
+        return Some(AllowedOrigin { origin, tenant: None });
     }
     let uri: Uri = text.parse().ok()?;
     // A page that came unencrypted may be anybody's.
@@ -77,7 +74,7 @@ async fn allowed(visit: &Visit, origin: HeaderValue) -> Option<Allowed> {
     let asked = visit.core.domains.tenant_of_host(&visit.asking(), name.into_owned()).await;
     let tenant = asked.ok().flatten()?;
     let host = visit.host.get().and_then(|host| host.tenant);
-    host.is_none_or(|host| host == tenant).then_some(Allowed { origin, tenant: Some(tenant) })
+    host.is_none_or(|host| host == tenant).then_some(AllowedOrigin { origin, tenant: Some(tenant) })
 }
 
 /// Answers OPTIONS: a preflight (Fetch §4.8), or a question about the address.
@@ -123,6 +120,8 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use kernel::Caller;
 
     use super::*;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use kernel::{Error, Slug};
 use ports::http::Access;
 
-use super::{Onward, Step};
+use super::{Around, Onward};
 use crate::{
     problem::refuse,
     visit::{Arrival, Response},
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Draining;
 
-impl Step for Draining {
+impl Around for Draining {
     async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
         // What the operator asks of the process only passes through here: resetting the very sandbox whose host was asked
@@ -40,14 +40,14 @@ fn closing() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{layers::through, tests::gateway};
+    use crate::{layers::around, tests::gateway};
 
     #[tokio::test]
     async fn a_closed_sandbox_takes_no_more() {
         let kernel = gateway().await;
         let arrival = kernel.arrival(http::Request::get("/"));
         assert_eq!(
-            through(Draining, arrival, |arrival| {
+            around(Draining, arrival, |arrival| {
                 assert_eq!(arrival.visit.core.traffic.requests(), 1);
                 Response::default()
             })
@@ -58,6 +58,6 @@ mod tests {
         assert_eq!(kernel.core.traffic.requests(), 0);
         kernel.core.traffic.drain().await;
         let arrival = kernel.arrival(http::Request::get("/"));
-        assert_eq!(through(Draining, arrival, |_| Response::default()).await.status(), 503);
+        assert_eq!(around(Draining, arrival, |_| Response::default()).await.status(), 503);
     }
 }

@@ -1,19 +1,17 @@
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::{Onward, Step};
-use crate::visit::{Arrival, Response, Visit};
+use super::Step;
+use crate::visit::{Response, Visit};
 
 /// Headers that every answer carries.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadersOut;
 
 impl Step for HeadersOut {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        let visit = Arc::clone(&arrival.visit);
-        let mut response = onward.go(arrival).await;
-        harden(response.headers_mut(), strict_transport(&visit));
+    fn leave(self, visit: &Visit, mut response: Response) -> Response {
+        harden(response.headers_mut(), strict_transport(visit));
         response
     }
 }

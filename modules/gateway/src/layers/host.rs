@@ -1,14 +1,13 @@
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use kernel::{Error, Result, TenantId};
 
-use super::{Onward, Step};
+use super::{Step, admit};
 use crate::{
     front::{
         SandboxByHeader,
         host::{Meaning, authority_of, bare, meaning},
     },
-    problem::refuse,
     visit::{Arrival, AskedHost, Response, Visit},
 };
 
@@ -17,17 +16,12 @@ use crate::{
 pub(crate) struct Host;
 
 impl Step for Host {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let authority = authority_of(&arrival.request).map(Arc::<str>::from);
         let by_header = arrival.request.extensions().get::<SandboxByHeader>().is_some();
-        let visit = Arc::clone(&arrival.visit);
-        match asked(&visit, authority, by_header).await {
-            Ok(host) => {
-                visit.host.get_or_init(|| host);
-                onward.go(arrival).await
-            }
-            Err(error) => refuse(error),
-        }
+        admit(asked(&arrival.visit, authority, by_header).await.map(|host| {
+            arrival.visit.host.get_or_init(|| host);
+        }))
     }
 }
 

@@ -1,14 +1,13 @@
+use std::ops::ControlFlow;
+
 use http::{HeaderMap, Method};
 use kernel::{Error, FieldCode, IdempotencyKey, Result, Slug};
 use ports::http::Repeat;
 use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
-use super::{Onward, Step, body::Gathered};
-use crate::{
-    problem::refuse,
-    visit::{Arrival, Response},
-};
+use super::{Step, admit, body::Gathered};
+use crate::visit::{Arrival, Response};
 
 const HEADER: &str = "idempotency-key";
 
@@ -18,15 +17,12 @@ const HEADER: &str = "idempotency-key";
 pub(crate) struct Idempotency;
 
 impl Step for Idempotency {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        match key_of(&arrival) {
-            Ok(None) => {}
-            Ok(Some(key)) => {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        admit(key_of(arrival).map(|key| {
+            if let Some(key) = key {
                 arrival.visit.idempotency.get_or_init(|| key);
             }
-            Err(error) => return refuse(error),
-        }
-        onward.go(arrival).await
+        }))
     }
 }
 

@@ -1,11 +1,10 @@
+use std::ops::ControlFlow;
+
 use http::header;
 use kernel::{Error, Slug};
 
-use super::{Onward, Step};
-use crate::{
-    problem::refuse,
-    visit::{Arrival, Response},
-};
+use super::{Step, admit};
+use crate::visit::{Arrival, Response};
 
 /// Longest path with its query.
 const ADDRESS: usize = 8 * 1024;
@@ -16,11 +15,8 @@ const ADDRESS: usize = 8 * 1024;
 pub(crate) struct Limits;
 
 impl Step for Limits {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        match check(&arrival) {
-            Ok(()) => onward.go(arrival).await,
-            Err(error) => refuse(error),
-        }
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        admit(check(arrival))
     }
 }
 

@@ -1,6 +1,8 @@
+use std::ops::ControlFlow;
+
 use kernel::{Error, Slug};
 
-use super::{Onward, Step};
+use super::Step;
 use crate::{
     problem::refuse,
     visit::{Arrival, Response},
@@ -11,16 +13,16 @@ use crate::{
 pub(crate) struct LocalBucket;
 
 impl Step for LocalBucket {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let visit = &arrival.visit;
         if let (Some(buckets), Some(address)) = (&visit.core.buckets, visit.origin().address)
             && let Err(wait) = buckets.take(address, visit.arrived)
         {
-            return refuse(
+            return ControlFlow::Break(refuse(
                 Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait),
-            );
+            ));
         }
-        onward.go(arrival).await
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,12 +1,13 @@
+use std::ops::ControlFlow;
+
 use http::HeaderMap;
 use kernel::{Error, Result, Slug};
 use ports::http::Access;
 
-use super::{Onward, Step};
+use super::{Step, admit};
 use crate::{
     credentials::Known,
     pages::METRICS_ID,
-    problem::refuse,
     visit::{Arrival, Response, Visit},
 };
 
@@ -15,11 +16,8 @@ use crate::{
 pub(crate) struct Permission;
 
 impl Step for Permission {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        match check(&arrival.visit, arrival.request.headers()) {
-            Ok(()) => onward.go(arrival).await,
-            Err(error) => refuse(error),
-        }
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        admit(check(&arrival.visit, arrival.request.headers()))
     }
 }
 

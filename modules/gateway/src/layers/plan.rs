@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use http::Method;
 use kernel::{Ctx, Result, TenantId};
@@ -7,11 +7,8 @@ use ports::{
     http::{BASE, Operation, Repeat},
 };
 
-use super::{Onward, Step};
-use crate::{
-    problem::refuse,
-    visit::{Arrival, Response, Visit},
-};
+use super::{Step, admit};
+use crate::visit::{Arrival, Response, Visit};
 
 /// Holds a tenant's request against its subscription: the state first, then the limit that the operation uses up.
 ///
@@ -21,11 +18,8 @@ use crate::{
 pub(crate) struct Plan;
 
 impl Step for Plan {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        match check(&arrival.visit).await {
-            Ok(()) => onward.go(arrival).await,
-            Err(error) => refuse(error),
-        }
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        admit(check(&arrival.visit).await)
     }
 }
 

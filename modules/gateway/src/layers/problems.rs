@@ -1,14 +1,12 @@
-use std::sync::Arc;
-
 use axum::body::Body;
 use http::{HeaderValue, StatusCode, header};
 use kernel::{Error, Slug};
 use ports::http::{Failure, json_bytes};
 
-use super::{Onward, Step};
+use super::Step;
 use crate::{
     problem,
-    visit::{Arrival, Response, Visit},
+    visit::{Response, Visit},
 };
 
 /// Writes errors as problems, sends stored answers again, and logs each fault once.
@@ -16,18 +14,16 @@ use crate::{
 pub(crate) struct Problems;
 
 impl Step for Problems {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        let visit = Arc::clone(&arrival.visit);
-        let mut response = onward.go(arrival).await;
+    fn leave(self, visit: &Visit, mut response: Response) -> Response {
         if let Some(Failure(error)) = response.extensions_mut().remove::<Failure>() {
             if let Some(answer) = error.replayed_answer().filter(|_| !visit.rpc) {
-                return replayed(&visit, answer.clone());
+                return replayed(visit, answer.clone());
             }
-            log(&visit, &error);
+            log(visit, &error);
             return with_headers_of(response, problem::render(&visit.scene(), &error));
         }
         if response.status().is_server_error() {
-            log_status(&visit, response.status());
+            log_status(visit, response.status());
         }
         response
     }
@@ -96,6 +92,8 @@ fn log_status(visit: &Visit, status: StatusCode) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
 
     use super::*;

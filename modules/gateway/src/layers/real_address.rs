@@ -1,8 +1,11 @@
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::ControlFlow,
+};
 
 use http::HeaderMap;
 
-use super::{Onward, Step};
+use super::Step;
 use crate::visit::{Arrival, Origin, Response};
 
 /// Entries of `X-Forwarded-For` that are looked at, from the right.
@@ -13,7 +16,7 @@ const HOPS: usize = 32;
 pub(crate) struct RealAddress;
 
 impl Step for RealAddress {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let visit = &arrival.visit;
         let trusted =
             |address| visit.core.settings.trusted_proxies.iter().any(|network| network.contains(address));
@@ -26,7 +29,7 @@ impl Step for RealAddress {
             peer => Origin { address: peer, https: visit.tls },
         };
         visit.client.get_or_init(|| origin);
-        onward.go(arrival).await
+        ControlFlow::Continue(())
     }
 }
 

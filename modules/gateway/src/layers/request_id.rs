@@ -1,11 +1,11 @@
-use std::sync::Arc;
+use std::ops::ControlFlow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use kernel::TraceContext;
 use uuid::Uuid;
 
-use super::{Onward, Step};
-use crate::visit::{Arrival, Identity, Response};
+use super::Step;
+use crate::visit::{Arrival, Identity, Response, Visit};
 
 /// The header in which a request's id comes and goes.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -15,11 +15,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct RequestId;
 
 impl Step for RequestId {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        let visit = Arc::clone(&arrival.visit);
-        let identity = *visit.identity.get_or_init(|| identify(arrival.request.headers()));
-        let mut response = onward.go(arrival).await;
-        id_header(response.headers_mut(), identity.request);
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        arrival.visit.identity.get_or_init(|| identify(arrival.request.headers()));
+        ControlFlow::Continue(())
+    }
+
+    fn leave(self, visit: &Visit, mut response: Response) -> Response {
+        id_header(response.headers_mut(), visit.identity().request);
         response
     }
 }
@@ -49,6 +51,8 @@ pub(crate) fn id_header(headers: &mut HeaderMap, id: kernel::RequestId) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{layers::through, tests::gateway};
 

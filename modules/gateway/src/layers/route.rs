@@ -1,7 +1,9 @@
+use std::ops::ControlFlow;
+
 use http::{HeaderValue, Method, Uri, header, uri::PathAndQuery};
 use kernel::{Error, Slug};
 
-use super::{Onward, Step};
+use super::Step;
 use crate::{
     console,
     problem::refuse,
@@ -14,11 +16,11 @@ use crate::{
 pub(crate) struct Route;
 
 impl Step for Route {
-    async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         if let Some(uri) = first_name(arrival.request.uri()) {
             *arrival.request.uri_mut() = uri;
         }
-        let Arrival { request, visit } = &arrival;
+        let Arrival { request, visit, .. } = &*arrival;
         let is_question = *request.method() == Method::OPTIONS;
         let asked = match request.method() {
             &Method::OPTIONS => request.headers().get(header::ACCESS_CONTROL_REQUEST_METHOD),
@@ -38,17 +40,17 @@ impl Step for Route {
         match found {
             Found::Operation(_) if deep_link => {
                 *arrival.request.uri_mut() = Uri::from_static(console::PAGE);
-                onward.go(arrival).await
+                ControlFlow::Continue(())
             }
-            Found::Operation(_) => onward.go(arrival).await,
-            Found::OtherMethods(allow) if is_question => options(allow),
+            Found::Operation(_) => ControlFlow::Continue(()),
+            Found::OtherMethods(allow) if is_question => ControlFlow::Break(options(allow)),
             Found::OtherMethods(allow) => {
                 let detail = format!("This address takes {}.", allow.to_str().unwrap_or("other methods"));
                 let mut response = refuse(Error::new(Slug::MethodNotAllowed, detail));
                 response.headers_mut().insert(header::ALLOW, allow.clone());
-                response
+                ControlFlow::Break(response)
             }
-            Found::Nothing => refuse(Error::not_found("address")),
+            Found::Nothing => ControlFlow::Break(refuse(Error::not_found("address"))),
         }
     }
 }

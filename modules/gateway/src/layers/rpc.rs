@@ -1,8 +1,9 @@
+use std::ops::ControlFlow;
+
 use kernel::{Error, Result, Slug};
 
-use super::{Onward, Step};
+use super::{Step, admit};
 use crate::{
-    problem::refuse,
     rpc,
     visit::{Arrival, Response},
 };
@@ -15,11 +16,8 @@ const KINDS: [&str; 2] = ["application/grpc", "application/grpc+proto"];
 pub(crate) struct Rpc;
 
 impl Step for Rpc {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
-        match check(&arrival) {
-            Ok(()) => onward.go(arrival).await,
-            Err(error) => refuse(error),
-        }
+    async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
+        admit(check(arrival))
     }
 }
 

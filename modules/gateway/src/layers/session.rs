@@ -4,7 +4,7 @@ use kernel::{Error, Result, Slug};
 use ports::http::{BASE, Failure};
 use serde_json::{Value, json};
 
-use super::{Onward, Step};
+use super::{Around, Onward};
 use crate::{
     operator::cookie,
     origin,
@@ -54,7 +54,7 @@ impl Act {
     }
 }
 
-impl Step for Session {
+impl Around for Session {
     async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
         let visit = std::sync::Arc::clone(&arrival.visit);
         let asked = arrival.request.headers().get(HEADER).is_some_and(|value| value == "cookie");
@@ -169,7 +169,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::{layers::through, tests::gateway, tests::json, visit::AskedHost, visit::Origin};
+    use crate::{layers::around, tests::gateway, tests::json, visit::AskedHost, visit::Origin};
 
     const OWN: &str = "http://localhost:8080";
 
@@ -197,7 +197,7 @@ mod tests {
     #[tokio::test]
     async fn a_sign_in_of_our_page_keeps_the_refresh_token_in_a_cookie() {
         let headers = [(HEADER, "cookie"), ("origin", OWN)];
-        let response = through(Session, arrival("/api/v1/auth/login", &headers, false).await, tokens).await;
+        let response = around(Session, arrival("/api/v1/auth/login", &headers, false).await, tokens).await;
         assert_eq!(
             response.headers()[header::SET_COOKIE],
             "pk_session_0a0b0c0d_acme=rt_1; Path=/api/v1/auth; Max-Age=604800; HttpOnly; SameSite=Strict"
@@ -206,7 +206,7 @@ mod tests {
         let body = json(response).await;
         assert_eq!((&body["accessToken"], body.get("refreshToken")), (&json!("at"), None));
         let tls = [(HEADER, "cookie"), ("origin", "https://localhost:8080")];
-        let response = through(Session, arrival("/api/v1/auth/login", &tls, true).await, tokens).await;
+        let response = around(Session, arrival("/api/v1/auth/login", &tls, true).await, tokens).await;
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
         assert!(cookie.starts_with("pk_sessions_0a0b0c0d_acme=") && cookie.ends_with("; Secure"), "{cookie}");
     }
@@ -214,14 +214,14 @@ mod tests {
     #[tokio::test]
     async fn others_get_the_answer_as_it_is_and_other_origins_none() {
         let plain = arrival("/api/v1/auth/login", &[("origin", OWN)], false).await;
-        let response = through(Session, plain, tokens).await;
+        let response = around(Session, plain, tokens).await;
         assert!(!response.headers().contains_key(header::SET_COOKIE));
         assert_eq!(json(response).await["refreshToken"], "rt_1");
         for origin in
             [&[(HEADER, "cookie"), ("origin", "https://evil.example")][..], &[(HEADER, "cookie")][..]]
         {
             let other = arrival("/api/v1/auth/login", origin, false).await;
-            let response = through(Session, other, |_| unreachable!("it is not passed on")).await;
+            let response = around(Session, other, |_| unreachable!("it is not passed on")).await;
             assert_eq!(response.status(), 403);
         }
     }
@@ -233,19 +233,17 @@ mod tests {
         let sent = std::sync::Arc::new(std::sync::Mutex::new(None));
         let seen = std::sync::Arc::clone(&sent);
         let with = arrival("/api/v1/auth/refresh", &headers, false).await;
-        let response = through(Session, with, move |arrival| {
+        let response = around(Session, with, move |arrival| {
             *seen.lock().unwrap() = Some(arrival);
-            tokens(Arrival {
-                request: http::Request::default(),
-                visit: seen.lock().unwrap().as_ref().unwrap().visit.clone(),
-            })
+            let visit = seen.lock().unwrap().as_ref().unwrap().visit.clone();
+            tokens(Arrival::new(http::Request::default(), visit))
         })
         .await;
         let arrived = sent.lock().unwrap().take().unwrap();
         assert_eq!(text(arrived).await, r#"{"refreshToken":"rt_0"}"#);
         assert!(response.headers()[header::SET_COOKIE].to_str().unwrap().contains("_acme=rt_1;"));
         let without = arrival("/api/v1/auth/refresh", &headers[..2], false).await;
-        let response = through(Session, without, |_| unreachable!("there is nothing to exchange")).await;
+        let response = around(Session, without, |_| unreachable!("there is nothing to exchange")).await;
         assert_eq!(response.status(), 401);
     }
 
@@ -253,9 +251,9 @@ mod tests {
     async fn leaving_and_a_session_that_has_ended_empty_the_cookie() {
         let headers = [(HEADER, "cookie"), ("origin", OWN), ("cookie", "pk_session_0a0b0c0d_acme=rt_0")];
         let ended = |_| refuse(Error::unauthorized());
-        let renewed = through(Session, arrival("/api/v1/auth/refresh", &headers, false).await, ended).await;
+        let renewed = around(Session, arrival("/api/v1/auth/refresh", &headers, false).await, ended).await;
         let left = arrival("/api/v1/auth/logout", &headers, false).await;
-        let left = through(Session, left, |_| Response::new(Body::from("{}"))).await;
+        let left = around(Session, left, |_| Response::new(Body::from("{}"))).await;
         for response in [renewed, left] {
             let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
             assert!(cookie.contains("_acme=; ") && cookie.contains("Max-Age=0"), "{cookie}");

@@ -300,7 +300,7 @@ impl Kernel {
     pub fn arrival(&self, request: Builder) -> Arrival {
         let request = request.body(Body::empty()).unwrap();
         let visit = Arc::new(Visit::new(Arc::clone(&self.core), &request));
-        Arrival { request, visit }
+        Arrival::new(request, visit)
     }
 
     /// A request whose operation was looked up already.
