@@ -183,17 +183,26 @@ chmod 755 "$tree"/bin/* "$tree"/lib/* "$tree"/glibc/*
 # Time zones. The server looks for them in /usr/share/zoneinfo, which an empty image does not have. It works in
 # its data folder, so the path is replaced by a relative one; the kernel keeps a link of that name there.
 python3 - "$tree" "$work/zones" <<'PYTHON'
-import os, shutil, sys
+import os, sys
 tree, zones = sys.argv[1:]
-for folder, _, files in os.walk(zones):
-    for name in files:
+# Two in five are another one under a second name: a link is less to unpack.
+seen = {}
+for folder, folders, files in os.walk(zones):
+    folders.sort()
+    for name in sorted(files):
         path = os.path.join(folder, name)
         with open(path, "rb") as file:
-            if file.read(4) != b"TZif":
-                continue
+            content = file.read()
+        if not content.startswith(b"TZif"):
+            continue
         target = os.path.join(tree, "zoneinfo", os.path.relpath(path, zones))
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        shutil.copyfile(path, target)
+        if content in seen:
+            os.link(seen[content], target)
+            continue
+        seen[content] = target
+        with open(target, "wb") as file:
+            file.write(content)
 server = os.path.join(tree, "bin/postgres")
 with open(server, "rb") as file:
     content = file.read()

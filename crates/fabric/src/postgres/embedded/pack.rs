@@ -20,6 +20,9 @@ const LEVEL: i32 = 19;
 const LEFT_OUT: [&str; 4] = ["postmaster.pid", "postmaster.opts", ZONES, "pg_hba.new"];
 /// Folders of which only the folder counts.
 const EMPTIED: [&str; 4] = ["pg_stat_tmp", "pg_dynshmem", "pg_notify", "pg_wal"];
+/// What Postgres keeps beside a table about its free and its visible pages, and makes again as it needs it. Each file costs
+/// a first start some time, and these are one in seven.
+const FORKS: [&str; 2] = ["_fsm", "_vm"];
 /// The next start writes its own.
 const HOSTS: &str = "pg_hba.conf";
 
@@ -169,16 +172,21 @@ fn add_folder(tar: &mut Tar, pgdata: &Path, relative: &Path, out: &Path) -> Resu
             let mut header = header(tar::EntryType::Directory, 0o700, 0);
             tar.append_data(&mut header, &path, io::empty()).context("write", out)?;
             add_folder(tar, pgdata, &path, out)?;
-        } else if kind.is_file() && !emptied {
+        } else if !kind.is_file() {
+            return Err(not_packable(pgdata, format!("{} is neither a file nor a folder", path.display())));
+        } else if !emptied && !is_fork(&path) {
             let mut file = File::open(entry.path()).context("open", &entry.path())?;
             let size = file.metadata().context("read", &entry.path())?.len();
             let mut header = header(tar::EntryType::Regular, 0o600, size);
             tar.append_data(&mut header, &path, &mut file).context("write", out)?;
-        } else if !kind.is_file() {
-            return Err(not_packable(pgdata, format!("{} is neither a file nor a folder", path.display())));
         }
     }
     Ok(())
+}
+
+fn is_fork(path: &Path) -> bool {
+    path.starts_with("base")
+        && path.to_str().is_some_and(|name| FORKS.iter().any(|fork| name.ends_with(fork)))
 }
 
 /// Of the log only the segment with the last checkpoint is needed, and of that only what lies before its end.

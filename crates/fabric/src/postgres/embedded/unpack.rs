@@ -106,6 +106,13 @@ fn write_tree(
                 let size = entry.size();
                 write_file(&mut entry, size, &path, executable, access, &mut block)?;
             }
+            tar::EntryType::Link => {
+                let link = entry.link_name().map_err(|error| damaged(archive, &error))?;
+                let first = link.and_then(|link| inside(into, &link)).ok_or_else(|| {
+                    damaged(archive, &format!("the link {} leads out of the archive", path.display()))
+                })?;
+                fs::hard_link(first, &path).context("link", &path)?;
+            }
             other => return Err(damaged(archive, &format!("an entry of kind {other:?}"))),
         }
     }
