@@ -51,5 +51,6 @@ ENV KERNEL_DATA_DIR=/data GATEWAY_HOST=0.0.0.0
 USER 10001:10001
 VOLUME /data
 EXPOSE 8443 8080 8081 50050
-HEALTHCHECK --interval=1s --timeout=2s --retries=6 CMD ["/platform-kernel", "health"]
+# The first one waits for the start, so that the container is healthy the moment it is.
+HEALTHCHECK --interval=1s --timeout=5s --retries=3 CMD ["/platform-kernel", "health", "--wait", "3s"]
 ENTRYPOINT ["/platform-kernel"]

@@ -1,12 +1,12 @@
 //! `health`: for the health check of a container.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
-use kernel::Timestamp;
+use kernel::{Timestamp, config::Config};
 
-use super::Call;
+use super::{Call, span};
 use crate::boot::VERSION;
 use crate::client::Kernel;
 use crate::failure::Failure;
@@ -14,8 +14,10 @@ use crate::output;
 use crate::running::{self, Running};
 use crate::settings;
 
-/// Shorter than a health check waits.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// For one answer. Shorter than a health check waits.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two questions while it starts.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Exit with 0 when the running kernel is ready, else with 1.
 #[derive(Debug, clap::Args)]
@@ -24,15 +26,30 @@ Asks /health/ready of the kernel that runs on the data folder, else of the one o
 
 Examples:
   platform-kernel health
-  platform-kernel health && echo ready")]
-pub struct Args {}
+  platform-kernel health && echo ready
+  platform-kernel health --wait 30s && ./tests")]
+pub struct Args {
+    /// How long to wait for a kernel that starts: 10s, 2m …
+    #[arg(long, value_parser = span::parse)]
+    wait: Option<Duration>,
+}
 
 /// Asks the running kernel.
 ///
 /// # Errors
 /// It is not ready, and why.
-pub async fn run(_: Args, call: Call) -> Result<(), Failure> {
+pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     let config = settings::resolve(call.settings)?.config;
+    let until = Instant::now() + args.wait.unwrap_or_default();
+    loop {
+        match ask(&config).await {
+            Err(_) if Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            answered => return answered.and_then(|()| output::line("ready")),
+        }
+    }
+}
+
+async fn ask(config: &Config) -> Result<(), Failure> {
     // A container whose data folder is another's volume still has its port.
     let running = Running::read(&config.data_dir).unwrap_or_else(|| {
         let address = running::reachable(config.listen.host);
@@ -54,7 +71,7 @@ pub async fn run(_: Args, call: Call) -> Result<(), Failure> {
         Failure::new(format!("not ready: nothing answers at {url}; start it with `platform-kernel`"))
     })?;
     if answer.status.is_success() {
-        return output::line("ready");
+        return Ok(());
     }
     Err(Failure::new(format!("not ready: {}", answer.reason())))
 }

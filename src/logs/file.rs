@@ -71,7 +71,7 @@ fn appended(path: &Path) -> io::Result<File> {
 }
 
 impl Write for RotatedFile {
-    /// A line comes in one piece, so files begin and end with whole lines.
+    /// Lines come whole, so files begin and end with whole lines.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.length > 0 && self.length + bytes.len() as u64 > self.limit {
             // A rename that fails must not cost the line: the file grows on.

@@ -4,7 +4,7 @@
 pub mod file;
 mod line;
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use kernel::config::{Logging, Origin, Resolved};
@@ -77,8 +77,10 @@ pub fn to_stderr(json: bool, level: &str) -> Result<(), Failure> {
     begun.map_err(|error| Failure::new(format!("the log could not be begun: {error}")))
 }
 
-fn buffered<W: std::io::Write + Send + 'static>(writer: W) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true).finish(writer)
+/// Lines that wait for each other go out together; the last of them takes all along.
+fn buffered<W: Write + Send + 'static>(writer: W) -> (NonBlocking, WorkerGuard) {
+    let together = BufWriter::with_capacity(64 * 1024, writer);
+    NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(true).finish(together)
 }
 
 /// Our crates at the level asked for; libraries no louder than their own stories deserve, unless they are asked by name.

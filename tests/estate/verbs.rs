@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{Answer, Kernel};
+use testkit::{Answer, Kernel, KernelOptions};
 
 use crate::{empty, make, opens, show, until};
 
@@ -230,5 +230,22 @@ async fn a_caller_who_goes_away_leaves_no_half_of_a_sandbox() {
         }
     }
     assert!(cut.iter().all(|times| *times > 0), "creates, resets and deletes that were cut: {cut:?}");
+    kernel.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_record_of_a_fresh_sandbox_is_found_by_its_key() {
+    let kernel = Kernel::start(KernelOptions::default()).await;
+    let mut admin = kernel.admin_sql("pk_default").await;
+    let plan: Vec<String> = sqlx::query_scalar(
+        "explain select * from module_crm.contacts
+         where tenant_id = '00000000-0000-7000-0000-000000000001' and deleted_at is null
+           and id = '0198f0c4-7d55-7e10-8d4d-6b9c5f3e2a10'",
+    )
+    .fetch_all(&mut admin)
+    .await
+    .unwrap();
+    // Without statistics all indexes seem equally good.
+    assert!(plan.iter().any(|step| step.contains("using contacts_pkey")), "{plan:#?}");
     kernel.close().await;
 }
