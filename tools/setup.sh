@@ -2,7 +2,7 @@
 # Looks for what building Platform Kernel needs and offers to install what is missing.
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
-#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file
+#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer
 #
 # Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), OpenSSL (for librdkafka alone), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
@@ -47,6 +47,7 @@ if [ "${1:-}" = --tests ]; then
   have file || missing+=(file)
   have chromium || have chromium-browser || have google-chrome || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
   have grpcurl || have go || missing+=(go)
+  [ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 fi
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
@@ -74,6 +75,7 @@ packages() {
       *-npm) echo npm ;;
       *-file) echo file ;;
       *-chromium) echo chromium ;;
+      *-pgbouncer) echo pgbouncer ;;
       apt-go) echo golang-go ;;
       dnf-go) echo golang ;;
       pacman-go) echo go ;;
