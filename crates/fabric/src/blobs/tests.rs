@@ -32,6 +32,16 @@ async fn a_folder_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn a_prefix_goes_with_its_last_blob() {
+    let folder = Folder::new();
+    let (blobs, key) = (folder.blobs(false), "a/b".parse().unwrap());
+    blobs.put(&key, "x").await.unwrap();
+    assert_eq!(blobs.prefixes().await.unwrap(), ["default".parse().unwrap()]);
+    blobs.delete_below(None).await.unwrap();
+    assert!(blobs.prefixes().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn what_a_write_left_behind_is_cleared_and_never_read() {
     let folder = Folder::new();
     let blobs = folder.blobs(false);
