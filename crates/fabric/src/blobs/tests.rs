@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use super::*;
 
 /// A folder that goes with the test.

@@ -1,7 +1,7 @@
 //! Blobs in a bucket of an S3 store.
 //!
 //! Immutable there, too: what fits into one part is put with `If-None-Match: *`, what is longer becomes visible only when
-//! its parts are put together, which has the same condition. Both are understood by AWS, MinIO and SeaweedFS; a
+//! its parts are put together, which has the same condition. Both are understood by AWS and SeaweedFS; a
 //! conditional copy is not, so nothing is staged as an object and copied.
 
 mod check;
