@@ -197,9 +197,11 @@ async fn a_restart_under_load_loses_nothing_and_is_over_in_three_seconds() {
         Launch::default().with("DATABASE_URL", &server.url("kernel_admin", "postgres")).start(PROGRAM);
     let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
     let mut load = Load::on(&api).await;
+    let mut kills = Vec::new();
     for signal in ["INT", "KILL", "INT"] {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let began = Instant::now();
+        kills.push(began);
         server.kill(signal).await;
         let gone = Instant::now();
         let (reads, writes) = (load.reads.fine_again(gone).await, load.writes.fine_again(gone).await);
@@ -220,6 +222,10 @@ async fn a_restart_under_load_loses_nothing_and_is_over_in_three_seconds() {
             answers.told_to_come_back.lock().unwrap().len()
         );
         assert_eq!(*answers.others.lock().unwrap(), Vec::<String>::new(), "{what}");
+        for at in answers.told_to_come_back.lock().unwrap().iter() {
+            let since = kills.iter().filter(|kill| **kill <= *at).map(|kill| *at - *kill).min();
+            assert!(since.is_some_and(|since| since < Duration::from_secs(3)), "{what}: {since:?}");
+        }
     }
     expect_all(&api, &load).await;
     let health = kernel.operator().get("/health").await.expect(200);

@@ -63,6 +63,10 @@ fn refused(setting: &'static str, options: &PgConnectOptions, error: sqlx::Error
     };
     let unreachable = |why: String, place| ClusterError::Unreachable { setting, place, why };
     match &error {
+        // What TLS says of a certificate comes as an error of reading.
+        sqlx::Error::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            ClusterError::Untrusted { setting, place, why: source.to_string() }
+        }
         sqlx::Error::Io(source) => unreachable(source.to_string(), place),
         sqlx::Error::PoolTimedOut => unreachable(format!("no answer within {} s", PATIENCE.as_secs()), place),
         sqlx::Error::Tls(source) => ClusterError::Untrusted { setting, place, why: source.to_string() },

@@ -220,7 +220,9 @@ async fn a_copy_reads_its_sources_files_in_the_bucket() {
     let signed = copy.get(&format!("{path}/url")).await.expect(200);
     let url = signed.body["url"].as_str().unwrap();
     let local = &url[url.find("/api").unwrap()..];
-    assert_eq!(bytes(&ground.kernel.api().sandbox("copy"), local).await.1, b"before");
+    let led = ground.kernel.api().sandbox("copy").raw(Method::GET, local).send().await.unwrap();
+    let to = led.headers()["location"].to_str().unwrap();
+    assert_eq!(Client::new().get(to).send().await.unwrap().text().await.unwrap(), "before");
     operator.delete("/api/v1/sandboxes/copy").await.expect(204);
     ground.close().await;
 }
