@@ -22,7 +22,7 @@ RUN npm run build
 # libvips and its codecs as static libraries, and PostgreSQL as it is carried.
 FROM rust:${RUST_VERSION}-${DEBIAN_VERSION} AS native
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      build-essential libclang-dev python3 python3-venv zstd binutils ca-certificates
+      build-essential libclang-dev libssl-dev pkg-config python3 python3-venv zstd binutils ca-certificates
 WORKDIR /src
 ENV XDG_CACHE_HOME=/cache YES=1
 COPY tools ./tools

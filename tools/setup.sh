@@ -2,9 +2,9 @@
 # Looks for what building Platform Kernel needs and offers to install what is missing.
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
-#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file
+#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer
 #
-# Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), python3 that can make a venv, zstd,
+# Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), OpenSSL (for librdkafka alone), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
 set -euo pipefail
 
@@ -26,6 +26,9 @@ has_libclang() {
 has_libvips() {
   have pkg-config && pkg-config --exists 'vips >= 8.13'
 }
+has_openssl() {
+  have pkg-config && pkg-config --exists 'openssl >= 1.1.1'
+}
 has_python() {
   have python3 || return 1
   python3 -m pip --version >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1
@@ -36,6 +39,7 @@ missing=()
 { have cc && have ld && have strip && have make; } || missing+=(compiler)
 has_libclang || missing+=(libclang)
 has_libvips || missing+=(libvips)
+has_openssl || missing+=(openssl)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
 have npm || missing+=(npm)
@@ -43,6 +47,7 @@ if [ "${1:-}" = --tests ]; then
   have file || missing+=(file)
   have chromium || have chromium-browser || have google-chrome || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
   have grpcurl || have go || missing+=(go)
+  [ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 fi
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
@@ -54,19 +59,23 @@ packages() {
       apt-compiler) echo build-essential ;;
       apt-libclang) echo libclang-dev ;;
       apt-libvips) echo pkg-config libvips-dev ;;
+      apt-openssl) echo pkg-config libssl-dev ;;
       apt-python) echo python3 python3-venv ;;
       dnf-compiler) echo gcc gcc-c++ binutils make ;;
       dnf-libclang) echo clang-devel ;;
       dnf-libvips) echo pkgconf-pkg-config vips-devel ;;
+      dnf-openssl) echo pkgconf-pkg-config openssl-devel ;;
       dnf-python) echo python3 python3-pip ;;
       pacman-compiler) echo base-devel ;;
       pacman-libclang) echo clang ;;
       pacman-libvips) echo pkgconf libvips ;;
+      pacman-openssl) echo pkgconf openssl ;;
       pacman-python) echo python python-pip ;;
       *-zstd) echo zstd ;;
       *-npm) echo npm ;;
       *-file) echo file ;;
       *-chromium) echo chromium ;;
+      *-pgbouncer) echo pgbouncer ;;
       apt-go) echo golang-go ;;
       dnf-go) echo golang ;;
       pacman-go) echo go ;;

@@ -21,7 +21,7 @@ const GROUPS: [(&str, &[&str]); 7] = [
         ],
     ),
     ("Events, sandboxes, modules", &["KAFKA_", "SANDBOX_", "MODULE_", "KERNEL_ALLOWED_"]),
-    ("Mail, files, flags, names", &["SMTP_", "NOTIFY_", "FILES_", "FLAGS_", "KERNEL_DNS_"]),
+    ("Mail, files, flags, names", &["SMTP_", "NOTIFY_", "FILES_", "S3_", "FLAGS_", "KERNEL_DNS_"]),
     ("Log", &["LOG_"]),
 ];
 

@@ -127,7 +127,7 @@ impl Estate {
         };
         let config = &options.config;
         let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
-        let parts = Parts::open(config).await?;
+        let parts = Parts::open(config, installation.key()).await?;
         step("postgres", &mut timings);
         parts.cluster.prepare(adopts(config)).await?;
         let migrations = match parts.cluster.is_single() {

@@ -39,7 +39,7 @@ pub use estate::{Estate, EstateOptions, Timings};
 pub use front::EstateCells;
 pub use operator::Operator;
 pub use outward::Outward;
-pub use parts::Parts;
+pub use parts::{Parts, bucket_options, external};
 pub use planting::SeedIn;
 pub use seed::{Seed, SeedError, SeedReport};
 pub use snapshots::SnapshotOut;

@@ -1,9 +1,10 @@
-//! The parts we stand on: a Postgres, embedded or external, and a folder for blobs.
+//! The parts we stand on: a Postgres, embedded or external, and a folder or a bucket for blobs.
 
 use std::{path::Path, str::FromStr, sync::Arc};
 
 use fabric::{
-    blobs::Blobs,
+    blobs::{BlobPrefix, Blobs, BucketOptions, MOST_SKEW},
+    crypto::RootKey,
     postgres::{
         Budget, Cluster, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
@@ -11,7 +12,7 @@ use fabric::{
 };
 use kernel::{
     Secret,
-    config::{Config, DatabaseServer, SandboxMode},
+    config::{Bucket, Config, DatabaseServer, PublicUrl, SandboxMode},
 };
 
 use crate::error::OpenError;
@@ -28,17 +29,20 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Starts or reaches the server.
+    /// Starts or reaches the server, and reaches the bucket if there is one.
     ///
     /// # Errors
     /// With a sentence that helps.
-    pub async fn open(config: &Config) -> Result<Self, OpenError> {
+    pub async fn open(config: &Config, key: &RootKey) -> Result<Self, OpenError> {
         let budget = Budget::new(config.database.max_connections as usize);
         let in_memory = matches!(
             config.database.server,
             DatabaseServer::Embedded { durability: kernel::config::Durability::Memory, .. }
         );
-        let blobs = open_blobs(&config.data_dir, !in_memory)?;
+        let blobs = match &config.files.bucket {
+            Some(bucket) => open_bucket(bucket, key).await?,
+            None => open_folder(&config.data_dir, !in_memory)?,
+        };
         match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {
                 let durability = match durability {
@@ -51,14 +55,8 @@ impl Parts {
                 Self::start(&config.data_dir, durability, tcp_port, connections, budget, blobs).await
             }
             DatabaseServer::External { url, owner_url, .. } => {
-                let user = address("DATABASE_URL", url)?;
-                let cluster = match config.sandbox_mode {
-                    SandboxMode::Many => Cluster::new(user),
-                    SandboxMode::Single => {
-                        let owner = owner_url.as_ref().map(|url| address("DATABASE_OWNER_URL", url));
-                        Cluster::single(user, owner.transpose()?)
-                    }
-                };
+                let cluster = external(config.sandbox_mode, url, owner_url.as_ref())?;
+                cluster.reach().await?;
                 Ok(Self { cluster, budget, blobs, embedded: None })
             }
         }
@@ -109,6 +107,21 @@ impl Parts {
     }
 }
 
+/// A server that is somebody else's; nothing is opened yet.
+///
+/// # Errors
+/// [`OpenError::Address`].
+pub fn external(mode: SandboxMode, url: &Secret, owner_url: Option<&Secret>) -> Result<Cluster, OpenError> {
+    let user = address("DATABASE_URL", url)?;
+    Ok(match mode {
+        SandboxMode::Many => Cluster::new(user),
+        SandboxMode::Single => {
+            let owner = owner_url.map(|url| address("DATABASE_OWNER_URL", url));
+            Cluster::single(user, owner.transpose()?)
+        }
+    })
+}
+
 fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenError> {
     match PgConnectOptions::from_str(url.expose()) {
         Ok(options) => Ok(options.application_name("platform-kernel")),
@@ -117,10 +130,50 @@ fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenErr
 }
 
 /// The folder of blobs. `durable`: as safe from a power cut as the rows that tell of them.
-fn open_blobs(data_dir: &Path, durable: bool) -> Result<Blobs, OpenError> {
+fn open_folder(data_dir: &Path, durable: bool) -> Result<Blobs, OpenError> {
     let folder = data_dir.join("blobs");
-    // The place itself; each sandbox gets its own prefix in it.
-    let nobodys = "none".parse().map_err(|error| OpenError::Kernel(kernel::Error::internal(error)))?;
-    Blobs::in_folder(&folder, durable, nobodys)
+    Blobs::in_folder(&folder, durable, nobodys()?)
         .map_err(|source| OpenError::Folder { path: folder.display().to_string(), source })
+}
+
+async fn open_bucket(bucket: &Bucket, key: &RootKey) -> Result<Blobs, OpenError> {
+    let blobs = Blobs::in_bucket(&bucket_options(bucket, root_of(key)), nobodys()?)?;
+    if let Some(checked) = blobs.check().await? {
+        if !checked.writes_once {
+            tracing::warn!(
+                "the S3 store does not know If-None-Match: it would overwrite what is written twice at once"
+            );
+        }
+        if let Some(skew) = checked.skew.filter(|skew| *skew > MOST_SKEW / 15) {
+            tracing::warn!(seconds = skew.as_secs(), "the clock of the S3 store is away from this machine's");
+        }
+    }
+    Ok(blobs)
+}
+
+/// How to reach a bucket, of which everything below `root` is ours.
+pub fn bucket_options(bucket: &Bucket, root: String) -> BucketOptions {
+    let text = |url: &PublicUrl| url.as_str().to_owned();
+    BucketOptions {
+        endpoint: bucket.endpoint.as_ref().map(text),
+        public_endpoint: bucket.public_endpoint.as_ref().map(text),
+        bucket: bucket.name.clone(),
+        region: bucket.region.clone(),
+        access_key_id: bucket.access_key_id.clone(),
+        secret_access_key: bucket.secret_access_key.clone(),
+        authorities: bucket.ca_file.clone(),
+        root,
+    }
+}
+
+/// Each installation has a root of its own in a bucket, by its key: what else lies there is not ours, and all replicas
+/// know it.
+fn root_of(key: &RootKey) -> String {
+    let mark = key.derive(&["blobs"]);
+    mark.iter().take(8).fold("platform-kernel-".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// The prefix of the place itself; each sandbox gets its own in it.
+fn nobodys() -> Result<BlobPrefix, OpenError> {
+    "none".parse().map_err(|error| OpenError::Kernel(kernel::Error::internal(error)))
 }

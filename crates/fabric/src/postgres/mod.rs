@@ -16,7 +16,9 @@ mod given;
 mod logins;
 mod migrate;
 mod pool;
+mod prepare;
 mod query;
+mod reach;
 mod requests;
 mod schemas;
 mod scram;
@@ -35,6 +37,7 @@ pub use migrate::{
     Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics,
 };
 pub use pool::Budget;
+pub use prepare::{Examined, ServerStatus};
 pub use query::Query;
 pub use requests::Requests;
 pub use schemas::{ModuleConnection, Schemas};

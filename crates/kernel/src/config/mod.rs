@@ -5,6 +5,7 @@
 //! environment: what was found there is handed in as [`Sources`].
 
 mod address;
+mod bucket;
 mod choice;
 mod form;
 mod mistake;
@@ -188,6 +189,27 @@ pub struct Events {
 pub struct Files {
     /// Most bytes of an image.
     pub max_image_bytes: u64,
+    /// Where they lie; without one in the data folder.
+    pub bucket: Option<Bucket>,
+}
+
+/// A bucket of an S3 store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// The store's address; without one AWS's own of the region.
+    pub endpoint: Option<PublicUrl>,
+    /// The store's address as people reach it; without one the same.
+    pub public_endpoint: Option<PublicUrl>,
+    /// Its region.
+    pub region: String,
+    /// The key's name.
+    pub access_key_id: Secret,
+    /// The key.
+    pub secret_access_key: Secret,
+    /// A PEM file with authorities beside the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Sandboxes.

@@ -124,7 +124,10 @@ impl Reading {
                 retention: self.value(KAFKA_RETENTION_HOURS).0,
                 audit_retention: self.value(KAFKA_AUDIT_RETENTION_HOURS).0,
             },
-            files: Files { max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000 },
+            files: Files {
+                max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000,
+                bucket: self.bucket(),
+            },
             sandboxes: Sandboxes { idle: self.value(SANDBOX_IDLE) },
             modules: Modules { install_timeout: self.value(MODULE_INSTALL_TIMEOUT_SEC).0 },
             flags: Flags { file: self.optional(FLAGS_FILE) },
@@ -187,6 +190,23 @@ impl Reading {
     fn certificate(&mut self) -> Option<CertificateFiles> {
         let (chain, key) = (self.optional(GATEWAY_TLS_CERT), self.optional(GATEWAY_TLS_KEY));
         Some(CertificateFiles { chain: chain?, key: key? })
+    }
+
+    fn bucket(&mut self) -> Option<Bucket> {
+        let name = self.optional(S3_BUCKET);
+        let (endpoint, public_endpoint) = (self.optional(S3_ENDPOINT), self.optional(S3_PUBLIC_ENDPOINT));
+        let region = self.value(S3_REGION).0;
+        let (key_id, key) = (self.optional(S3_ACCESS_KEY_ID), self.optional(S3_SECRET_ACCESS_KEY));
+        let ca_file = self.optional(S3_CA_FILE);
+        Some(Bucket {
+            name: name?.0,
+            endpoint,
+            public_endpoint,
+            region,
+            access_key_id: key_id?,
+            secret_access_key: key?,
+            ca_file,
+        })
     }
 
     fn database_server(&mut self, offset: u32) -> DatabaseServer {

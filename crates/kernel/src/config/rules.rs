@@ -53,6 +53,13 @@ fn pairs(reading: &mut Reading) {
     let (chain, key) = (&GATEWAY_TLS_CERT.setting, &GATEWAY_TLS_KEY.setting);
     pair(chain, key, "a certificate needs its private key");
     pair(key, chain, "a private key needs its certificate");
+    let (bucket, key_id, key) =
+        (&S3_BUCKET.setting, &S3_ACCESS_KEY_ID.setting, &S3_SECRET_ACCESS_KEY.setting);
+    pair(bucket, key_id, "a bucket is reached with a key");
+    pair(key_id, key, "the name of the S3 key and the key belong together");
+    for setting in [&S3_ENDPOINT.setting, &S3_PUBLIC_ENDPOINT.setting, key_id, key, &S3_CA_FILE.setting] {
+        pair(setting, bucket, "files lie in the data folder as long as no bucket is named");
+    }
 }
 
 /// All listeners share one address, so a port can serve only one of them.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
+use super::bucket::{BucketName, Region};
 use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
 use super::{Durability, LogFilter, SandboxMode, Template};
 use crate::Secret;
@@ -242,6 +243,18 @@ settings! {
         "After this time without a request a sandbox sleeps; sooner while more are awake than half of DB_MAX_OPEN_CONNS.",
         example "15m", within(SECOND, 8_760 * HOUR);
     FILES_MAX_IMAGE_SIZE_MB: u32 = Fixed("10"), "Images of more megabytes are not taken.", example "10", within(1, 100);
+    S3_BUCKET: BucketName = Unset("files in the data folder"), "The bucket of an S3 store that keeps files.",
+        example "platform-kernel";
+    S3_ENDPOINT: PublicUrl = Unset("AWS in the bucket's region"), "The address of the S3 store.",
+        example "https://s3.example.com";
+    S3_PUBLIC_ENDPOINT: PublicUrl = Unset("S3_ENDPOINT"),
+        "The address of the S3 store as people reach it, for signed addresses.", example "https://files.example.com";
+    S3_REGION: Region = Fixed("us-east-1"), "The region of the bucket.", example "eu-central-1";
+    S3_ACCESS_KEY_ID: Secret = Unset("none"), "The name of the S3 key.", example "/run/secrets/s3_access_key_id",
+        secret();
+    S3_SECRET_ACCESS_KEY: Secret = Unset("none"), "The S3 key.", example "/run/secrets/s3_secret_access_key", secret();
+    S3_CA_FILE: PathBuf = Unset("the public authorities"),
+        "A PEM file with authorities that the S3 store's certificate may come from, too.", example "/etc/tls/s3-ca.crt";
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
     FLAGS_FILE: PathBuf = Unset("the flags built in"),
@@ -262,11 +275,6 @@ settings! {
     VALKEY_URL: NotYet = Unset("the cache in memory"), "Valkey.", example "/run/secrets/valkey_url", secret(), not_yet();
     VALKEY_PASSWORD: NotYet = Unset("none"), "Valkey's password.", example "/run/secrets/valkey_password", secret(), not_yet();
     KAFKA_BROKERS: NotYet = Unset("the event log in PostgreSQL"), "Kafka.", example "kafka:9092", not_yet();
-    S3_ENDPOINT: NotYet = Unset("files in the data folder"), "An S3 store.", example "https://s3.example.com", not_yet();
-    S3_BUCKET: NotYet = Unset("files in the data folder"), "The bucket.", example "platform-kernel", not_yet();
-    S3_REGION: NotYet = Unset("files in the data folder"), "The bucket's region.", example "eu-central-1", not_yet();
-    S3_ACCESS_KEY_ID: NotYet = Unset("none"), "The S3 key's name.", example "/run/secrets/s3_access_key_id", secret(), not_yet();
-    S3_SECRET_ACCESS_KEY: NotYet = Unset("none"), "The S3 key.", example "/run/secrets/s3_secret_access_key", secret(), not_yet();
     CLICKHOUSE_URL: NotYet = Unset("audit in PostgreSQL"), "ClickHouse.", example "/run/secrets/clickhouse_url", secret(), not_yet();
     VAULT_ADDR: NotYet = Unset("keys in the data folder"), "Vault.", example "http://vault:8200", not_yet();
     VAULT_TOKEN: NotYet = Unset("none"), "Vault's token.", example "/run/secrets/vault_token", secret(), not_yet();

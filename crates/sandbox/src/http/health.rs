@@ -1,8 +1,12 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use fabric::blobs::Blobs;
 use serde_json::{Value, json};
 
 use crate::estate::Estate;
+
+/// How long a part may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The component tree of `/health`.
 pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
@@ -29,12 +33,41 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
             "state": format!("{:?}", *embedded.state().borrow()),
             "durability": format!("{:?}", estate.options.config.database.server),
         }),
-        None => json!({ "kind": "external" }),
+        None => external(estate).await,
     };
     json!({
         "version": estate.options.version,
         "postgres": postgres,
+        "files": files(&estate.parts.blobs).await,
         "connectionsLeft": estate.parts.budget.left(),
         "sandboxes": sandboxes,
     })
+}
+
+async fn external(estate: &Estate) -> Value {
+    let reason = match tokio::time::timeout(PATIENCE, estate.parts.cluster.status()).await {
+        Ok(Ok(status)) => {
+            return json!({
+                "kind": "external",
+                "state": "reachable",
+                "version": status.version,
+                "synchronousCommit": status.synchronous_commit,
+            });
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    json!({ "kind": "external", "state": "unreachable", "reason": reason })
+}
+
+async fn files(blobs: &Blobs) -> Value {
+    let Some((bucket, endpoint)) = blobs.bucket() else { return json!({ "kind": "folder" }) };
+    let reason = match tokio::time::timeout(PATIENCE, blobs.answers()).await {
+        Ok(Ok(())) => {
+            return json!({ "kind": "bucket", "bucket": bucket, "endpoint": endpoint, "state": "reachable" });
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+    };
+    json!({ "kind": "bucket", "bucket": bucket, "endpoint": endpoint, "state": "unreachable", "reason": reason })
 }
