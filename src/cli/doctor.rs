@@ -5,7 +5,10 @@ mod ground;
 use std::str::FromStr;
 use std::time::Duration;
 
-use fabric::postgres::{Cluster, PgConnectOptions, embedded::Payload};
+use fabric::{
+    cache::{ValkeyOptions, ValkeyStore},
+    postgres::{Cluster, PgConnectOptions, embedded::Payload},
+};
 use gateway::door::{LocalCa, TrustStores};
 use http::Method;
 use kernel::config::{Config, DatabaseServer};
@@ -81,6 +84,7 @@ pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     }
     findings.extend(ground::look(config));
     findings.push(postgres(config).await);
+    findings.extend(valkey(config).await);
     let running = Running::read(&config.data_dir);
     match &running {
         Some(running) => findings.extend(kernel(config, running).await),
@@ -153,6 +157,29 @@ async fn postgres(config: &Config) -> Finding {
             ),
         ),
     }
+}
+
+/// A server that is named is asked, and everything is tried that a kernel will do there.
+async fn valkey(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "Valkey";
+    let options = ValkeyOptions::of(config)?;
+    let store = match ValkeyStore::connect(&options).await {
+        Ok(store) => store,
+        Err(error) => return Some(Finding::new(WHAT, State::Bad, error)),
+    };
+    Some(match store.health().await {
+        Ok(facts) => Finding::new(
+            WHAT,
+            State::Good,
+            format!(
+                "{} at {} answers in {:.1} ms; writes, reads, counts and listens",
+                facts.version,
+                facts.place,
+                facts.latency.as_secs_f64() * 1000.0
+            ),
+        ),
+        Err(error) => Finding::new(WHAT, State::Bad, error.detail()),
+    })
 }
 
 /// No kernel runs on the folder: its ports must be free.

@@ -1,4 +1,7 @@
-use fabric::postgres::{ClusterError, MigrationError, embedded::EmbeddedError};
+use fabric::{
+    cache::ValkeyError,
+    postgres::{ClusterError, MigrationError, embedded::EmbeddedError},
+};
 
 /// Why the product could not be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +12,9 @@ pub enum OpenError {
     /// The server.
     #[error("{0}")]
     Cluster(#[from] ClusterError),
+    /// The cache that replicas share.
+    #[error("{0}")]
+    Valkey(#[from] ValkeyError),
     /// A migration of the control database or a template.
     #[error("{0}")]
     Migration(#[from] MigrationError),

@@ -1,9 +1,10 @@
-//! The parts we stand on: a Postgres, embedded or external, and a folder for blobs.
+//! The parts we stand on: a Postgres, embedded or external, a folder for blobs, and a cache in memory or in Valkey.
 
 use std::{path::Path, str::FromStr, sync::Arc};
 
 use fabric::{
     blobs::Blobs,
+    cache::{Cache, MemoryStore, Store, ValkeyOptions, ValkeyStore},
     postgres::{
         Budget, Cluster, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
@@ -24,6 +25,10 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// Where blobs lie; each sandbox has a prefix there.
     pub blobs: Blobs,
+    /// What may be forgotten; each sandbox has a part of it.
+    pub cache: Cache,
+    /// The server behind the cache, if there is one.
+    pub valkey: Option<Arc<ValkeyStore>>,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -39,7 +44,8 @@ impl Parts {
             DatabaseServer::Embedded { durability: kernel::config::Durability::Memory, .. }
         );
         let blobs = open_blobs(&config.data_dir, !in_memory)?;
-        match &config.database.server {
+        let (cache, valkey) = open_cache(config).await?;
+        let (cluster, embedded) = match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {
                 let durability = match durability {
                     kernel::config::Durability::Memory => Durability::Memory,
@@ -48,7 +54,8 @@ impl Parts {
                 };
                 let tcp_port = *tcp_port;
                 let connections = config.database.max_connections;
-                Self::start(&config.data_dir, durability, tcp_port, connections, budget, blobs).await
+                let (cluster, postgres) = start(&config.data_dir, durability, tcp_port, connections).await?;
+                (cluster, Some(postgres))
             }
             DatabaseServer::External { url, owner_url, .. } => {
                 let user = address("DATABASE_URL", url)?;
@@ -59,36 +66,10 @@ impl Parts {
                         Cluster::single(user, owner.transpose()?)
                     }
                 };
-                Ok(Self { cluster, budget, blobs, embedded: None })
+                (cluster, None)
             }
-        }
-    }
-
-    async fn start(
-        data_dir: &Path,
-        durability: Durability,
-        tcp_port: Option<u16>,
-        connections: u32,
-        budget: Arc<Budget>,
-        blobs: Blobs,
-    ) -> Result<Self, OpenError> {
-        let options = EmbeddedOptions {
-            data_dir: data_dir.to_owned(),
-            durability,
-            tcp_port,
-            // Beside the pools: the administrator, migrations, modules' own connections, a person with psql.
-            max_connections: connections + 20,
         };
-        let postgres = EmbeddedPostgres::start(options).await?;
-        let reach = postgres.connection();
-        let admin = PgConnectOptions::new_without_pgpass()
-            .socket(&reach.socket_dir)
-            .port(reach.port)
-            .username(&reach.user)
-            .password(&reach.password)
-            .database("postgres")
-            .application_name("platform-kernel");
-        Ok(Self { cluster: Cluster::new(admin), budget, blobs, embedded: Some(postgres) })
+        Ok(Self { cluster, budget, blobs, cache, valkey, embedded })
     }
 
     /// The embedded server, if it is one.
@@ -107,6 +88,40 @@ impl Parts {
             None => Ok(()),
         }
     }
+}
+
+async fn start(
+    data_dir: &Path,
+    durability: Durability,
+    tcp_port: Option<u16>,
+    connections: u32,
+) -> Result<(Cluster, EmbeddedPostgres), OpenError> {
+    let options = EmbeddedOptions {
+        data_dir: data_dir.to_owned(),
+        durability,
+        tcp_port,
+        // Beside the pools: the administrator, migrations, modules' own connections, a person with psql.
+        max_connections: connections + 20,
+    };
+    let postgres = EmbeddedPostgres::start(options).await?;
+    let reach = postgres.connection();
+    let admin = PgConnectOptions::new_without_pgpass()
+        .socket(&reach.socket_dir)
+        .port(reach.port)
+        .username(&reach.user)
+        .password(&reach.password)
+        .database("postgres")
+        .application_name("platform-kernel");
+    Ok((Cluster::new(admin), postgres))
+}
+
+/// The cache in the server that is named, else in this process.
+async fn open_cache(config: &Config) -> Result<(Cache, Option<Arc<ValkeyStore>>), OpenError> {
+    let Some(options) = ValkeyOptions::of(config) else {
+        return Ok((Cache::in_memory(MemoryStore::DEFAULT_BYTES), None));
+    };
+    let store = Arc::new(ValkeyStore::connect(&options).await?);
+    Ok((Cache::new(Arc::clone(&store) as Arc<dyn Store>), Some(store)))
 }
 
 fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenError> {

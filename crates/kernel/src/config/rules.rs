@@ -53,6 +53,7 @@ fn pairs(reading: &mut Reading) {
     let (chain, key) = (&GATEWAY_TLS_CERT.setting, &GATEWAY_TLS_KEY.setting);
     pair(chain, key, "a certificate needs its private key");
     pair(key, chain, "a private key needs its certificate");
+    pair(&VALKEY_PASSWORD.setting, &VALKEY_URL.setting, "the password is for a server");
 }
 
 /// All listeners share one address, so a port can serve only one of them.

@@ -34,7 +34,26 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
     json!({
         "version": estate.options.version,
         "postgres": postgres,
+        "cache": cache(estate).await,
         "connectionsLeft": estate.parts.budget.left(),
         "sandboxes": sandboxes,
     })
+}
+
+async fn cache(estate: &Estate) -> Value {
+    let Some(valkey) = &estate.parts.valkey else { return json!({ "kind": "memory" }) };
+    let since = valkey.presence().since;
+    match valkey.health().await {
+        Ok(facts) => json!({
+            "kind": "valkey",
+            "state": "up",
+            "since": since,
+            "version": facts.version,
+            "place": facts.place,
+            "latencyMs": facts.latency.as_secs_f64() * 1000.0,
+        }),
+        Err(error) => {
+            json!({ "kind": "valkey", "state": "down", "since": since, "reason": crate::error::told(&error) })
+        }
+    }
 }
