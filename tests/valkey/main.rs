@@ -11,6 +11,7 @@ mod contract;
 mod loss;
 mod program;
 mod refusals;
+mod replicas;
 
 use std::{sync::Arc, time::Duration};
 

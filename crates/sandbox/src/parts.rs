@@ -4,16 +4,18 @@ use std::{path::Path, str::FromStr, sync::Arc};
 
 use fabric::{
     blobs::Blobs,
-    cache::{Cache, MemoryStore, Store, ValkeyOptions, ValkeyStore},
+    cache::{Cache, MemoryStore, NotifyStore, Store, ValkeyOptions, ValkeyStore},
+    log::Contexts,
     postgres::{
-        Budget, Cluster, PgConnectOptions,
+        Budget, Cluster, Database, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
     },
 };
 use kernel::{
-    Secret,
+    Clock, SandboxName, Secret,
     config::{Config, DatabaseServer, SandboxMode},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::error::OpenError;
 
@@ -70,6 +72,17 @@ impl Parts {
             }
         };
         Ok(Self { cluster, budget, blobs, cache, valkey, embedded })
+    }
+
+    /// Without a Valkey, replicas on one external Postgres tell each other by it; the embedded one has no replicas.
+    pub(crate) fn listen_by(&mut self, control: &Database, stop: &CancellationToken) {
+        if self.valkey.is_some() || self.embedded.is_some() {
+            return;
+        }
+        let contexts = Contexts::new(SandboxName::default_sandbox(), Clock::real(), "sandbox");
+        let store = NotifyStore::new(MemoryStore::DEFAULT_BYTES, control.clone(), contexts);
+        self.cache = Cache::new(Arc::clone(&store) as Arc<dyn Store>);
+        tokio::spawn(store.run(stop.clone()));
     }
 
     /// The embedded server, if it is one.

@@ -6,6 +6,7 @@
 
 pub mod contract;
 mod memory;
+mod notify;
 mod topics;
 mod valkey;
 
@@ -17,6 +18,7 @@ use kernel::Result;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 pub use memory::MemoryStore;
+pub use notify::NotifyStore;
 pub use valkey::{Presence, ServerFacts, ValkeyError, ValkeyOptions, ValkeyStore};
 
 /// What a store of cached values keeps to. A key is either a value or a counter, never both.
