@@ -22,8 +22,8 @@ async fn valkey_with_a_password_and_a_database_keeps_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn redis_over_tls_with_a_user_keeps_the_contract() {
-    let user = "kernel on >secret ~* &* +@all -@dangerous +info";
-    let server = Valkey::redis_with_tls(&["--user", user]);
+    let user = ["--user", "kernel", "on", ">secret", "~*", "&*", "+@all", "-@dangerous", "+info"];
+    let server = Valkey::redis_with_tls(&user);
     for host in ["localhost", "127.0.0.1"] {
         let options = ValkeyOptions {
             password: Some(kernel::Secret::new("secret")),

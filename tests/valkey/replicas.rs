@@ -81,11 +81,11 @@ async fn they_behave_as_one(replicas: &Replicas) {
     let (here, there) = replicas.signed_in(DEMO_MEMBER).await;
     let path = "/api/v1/data/crm/contacts?limit=1";
     warm(&[&here, &there], path).await;
-    let id = here.get(ME).await.expect(200).body["data"]["user"]["id"].as_str().unwrap().to_owned();
+    let id = here.get(ME).await.expect(200).body["user"]["id"].as_str().unwrap().to_owned();
     let role = json!({ "name": "Nothing", "permissions": ["files.read"] });
     let role = owner.post("/api/v1/roles", role).await.expect(201).id();
     let roles = format!("/api/v1/users/{id}/roles");
-    let before = owner.get(&format!("/api/v1/users/{id}")).await.expect(200).body["data"]["roles"].clone();
+    let before = owner.get(&format!("/api/v1/users/{id}")).await.expect(200).body["roles"].clone();
     owner.post(&roles, json!({ "roleIds": [role] })).await.expect(200);
     println!("a right that was taken is missing on the other after {:?}", until(&there, path, 403).await);
     let before: Vec<&Value> = before.as_array().unwrap().iter().map(|role| &role["id"]).collect();

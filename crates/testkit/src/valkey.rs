@@ -175,9 +175,11 @@ impl Valkey {
         self.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}", self.program.display())));
     }
 
-    fn wait(&self, answers: impl Fn(u16) -> bool) {
+    fn wait(&mut self, answers: impl Fn(u16) -> bool) {
         let begun = Instant::now();
         while !answers(self.port) {
+            let child = self.child.as_mut().expect("a server that was started");
+            assert!(child.try_wait().expect("its state").is_none(), "{}: it ended", self.program.display());
             assert!(begun.elapsed() < PATIENCE, "the server does not answer on {}", self.port);
             std::thread::sleep(Duration::from_millis(5));
         }

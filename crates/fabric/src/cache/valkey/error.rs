@@ -96,6 +96,10 @@ impl ValkeyError {
         if error.kind() == &ErrorKind::Auth || says(&["WRONGPASS", "NOAUTH", "invalid username-password"]) {
             return Self::Password { place, why };
         }
+        if says(&["without any password configured"]) {
+            let why = "a password is set here, and the server has none".to_owned();
+            return Self::Password { place, why };
+        }
         if says(&["NOPERM"]) {
             return Self::Permission { place, why };
         }
@@ -108,6 +112,10 @@ impl ValkeyError {
             return Self::Tls { place, why };
         }
         match error.kind() {
+            ErrorKind::Timeout if tls => {
+                let why = "the handshake did not end in time (a server without TLS waits for more: it is reached by valkey://)";
+                Self::Unreachable { place, why: why.to_owned() }
+            }
             ErrorKind::IO if says(&["ConnectionReset", "UnexpectedEof", "BrokenPipe"]) => {
                 Self::HungUp { place, why }
             }
