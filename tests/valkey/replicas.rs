@@ -123,8 +123,8 @@ async fn a_socket_hears_the_other_replica(replicas: &Replicas, here: &Api, there
         let name = format!("Company {n}");
         let begun = Instant::now();
         here.post("/api/v1/data/crm/companies", json!({ "name": name })).await.expect(201);
-        let heard = hear("data").await;
-        assert_eq!(heard["record"]["name"], name.as_str(), "{heard}");
+        // Others may write at the same time.
+        while hear("data").await["record"]["name"] != name.as_str() {}
         times.push(begun.elapsed());
         // Beside the relay's own look, which comes once a second.
         tokio::time::sleep(Duration::from_millis(130)).await;

@@ -96,10 +96,6 @@ impl ValkeyError {
         if error.kind() == &ErrorKind::Auth || says(&["WRONGPASS", "NOAUTH", "invalid username-password"]) {
             return Self::Password { place, why };
         }
-        if says(&["without any password configured"]) {
-            let why = "a password is set here, and the server has none".to_owned();
-            return Self::Password { place, why };
-        }
         if says(&["NOPERM"]) {
             return Self::Permission { place, why };
         }
