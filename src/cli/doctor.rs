@@ -80,6 +80,7 @@ pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     }
     findings.extend(ground::look(config));
     findings.push(parts::postgres(config).await);
+    findings.extend(parts::valkey(config).await);
     findings.extend(parts::files(config).await);
     let running = Running::read(&config.data_dir);
     match &running {

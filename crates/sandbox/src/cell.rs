@@ -1,6 +1,7 @@
 //! A cell: one sandbox's services, wired to each other, with their tasks.
 
 mod following;
+mod replicas;
 mod services;
 
 use std::{
@@ -19,6 +20,7 @@ use domain_resolver::{DomainResolver, DomainResolverDeps, Hostnames};
 use event_bus::{EventBus, EventBusDeps};
 use fabric::{
     blobs::Blobs,
+    cache::Cache,
     crypto::RootKey,
     dialler::Dialler,
     dns::Dns,
@@ -59,6 +61,7 @@ pub struct Cell {
     pub(crate) generation: i64,
     clock: Clock,
     db: Database,
+    cache: Cache,
     log: Arc<dyn EventLog>,
     services: Services,
     gateway: Arc<Gateway>,
@@ -255,6 +258,7 @@ impl Cell {
             generation: deps.row.generation,
             clock,
             db,
+            cache: parts.cache.part(&format!("{}.{}", deps.row.id, deps.row.generation)),
             log,
             services,
             gateway,
@@ -264,6 +268,8 @@ impl Cell {
         });
         let closed = billing_link.terminated(&cell.cx("gateway")).await?;
         cell.gateway.learn_standings(closed);
+        cell.share_rights().await?;
+        cell.share_news(&news).await?;
         cell.start(news, &subscriptions, billing_link)?;
         Ok(cell)
     }

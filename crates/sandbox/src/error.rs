@@ -1,5 +1,6 @@
 use fabric::{
     blobs::BucketError,
+    cache::ValkeyError,
     postgres::{ClusterError, MigrationError, embedded::EmbeddedError},
 };
 
@@ -15,6 +16,9 @@ pub enum OpenError {
     /// The bucket of files.
     #[error("{0}")]
     Bucket(#[from] BucketError),
+    /// The cache that replicas share.
+    #[error("{0}")]
+    Valkey(#[from] ValkeyError),
     /// A migration of the control database or a template.
     #[error("{0}")]
     Migration(#[from] MigrationError),

@@ -127,7 +127,7 @@ impl Estate {
         };
         let config = &options.config;
         let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
-        let parts = Parts::open(config, installation.key()).await?;
+        let mut parts = Parts::open(config, installation.key()).await?;
         step("postgres", &mut timings);
         parts.cluster.prepare(adopts(config)).await?;
         let migrations = match parts.cluster.is_single() {
@@ -137,6 +137,8 @@ impl Estate {
         let control_db = open_control(&parts, &migrations, installation.key()).await?;
         let control = Control::new(control_db.clone());
         check_key(&control, installation.key()).await?;
+        let stop = CancellationToken::new();
+        parts.listen_by(&control_db, &stop);
         step("control database", &mut timings);
         let templates = Templates::new(migrations);
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
@@ -175,7 +177,7 @@ impl Estate {
             hostnames,
             slots: Mutex::default(),
             timings: OnceLock::new(),
-            stop: CancellationToken::new(),
+            stop,
             keeper: Mutex::default(),
             failures: Mutex::default(),
             closing: std::sync::atomic::AtomicBool::new(false),

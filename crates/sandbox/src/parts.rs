@@ -1,19 +1,23 @@
-//! The parts we stand on: a Postgres, embedded or external, and a folder or a bucket for blobs.
+//! The parts we stand on: a Postgres, embedded or external, a folder or a bucket for blobs, and a cache in memory or in
+//! Valkey.
 
 use std::{path::Path, str::FromStr, sync::Arc};
 
 use fabric::{
     blobs::{BlobPrefix, Blobs, BucketOptions, MOST_SKEW},
+    cache::{Cache, MemoryStore, NotifyStore, Store, ValkeyOptions, ValkeyStore},
     crypto::RootKey,
+    log::Contexts,
     postgres::{
-        Budget, Cluster, PgConnectOptions,
+        Budget, Cluster, Database, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
     },
 };
 use kernel::{
-    Secret,
+    Clock, SandboxName, Secret,
     config::{Bucket, Config, DatabaseServer, PublicUrl, SandboxMode},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::error::OpenError;
 
@@ -25,6 +29,10 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// Where blobs lie; each sandbox has a prefix there.
     pub blobs: Blobs,
+    /// What may be forgotten; each sandbox has a part of it.
+    pub cache: Cache,
+    /// The server behind the cache, if there is one.
+    pub valkey: Option<Arc<ValkeyStore>>,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -43,7 +51,8 @@ impl Parts {
             Some(bucket) => open_bucket(bucket, key).await?,
             None => open_folder(&config.data_dir, !in_memory)?,
         };
-        match &config.database.server {
+        let (cache, valkey) = open_cache(config).await?;
+        let (cluster, embedded) = match &config.database.server {
             DatabaseServer::Embedded { durability, tcp_port } => {
                 let durability = match durability {
                     kernel::config::Durability::Memory => Durability::Memory,
@@ -52,41 +61,27 @@ impl Parts {
                 };
                 let tcp_port = *tcp_port;
                 let connections = config.database.max_connections;
-                Self::start(&config.data_dir, durability, tcp_port, connections, budget, blobs).await
+                let (cluster, postgres) = start(&config.data_dir, durability, tcp_port, connections).await?;
+                (cluster, Some(postgres))
             }
             DatabaseServer::External { url, owner_url, .. } => {
                 let cluster = external(config.sandbox_mode, url, owner_url.as_ref())?;
                 cluster.reach().await?;
-                Ok(Self { cluster, budget, blobs, embedded: None })
+                (cluster, None)
             }
-        }
+        };
+        Ok(Self { cluster, budget, blobs, cache, valkey, embedded })
     }
 
-    async fn start(
-        data_dir: &Path,
-        durability: Durability,
-        tcp_port: Option<u16>,
-        connections: u32,
-        budget: Arc<Budget>,
-        blobs: Blobs,
-    ) -> Result<Self, OpenError> {
-        let options = EmbeddedOptions {
-            data_dir: data_dir.to_owned(),
-            durability,
-            tcp_port,
-            // Beside the pools: the administrator, migrations, modules' own connections, a person with psql.
-            max_connections: connections + 20,
-        };
-        let postgres = EmbeddedPostgres::start(options).await?;
-        let reach = postgres.connection();
-        let admin = PgConnectOptions::new_without_pgpass()
-            .socket(&reach.socket_dir)
-            .port(reach.port)
-            .username(&reach.user)
-            .password(&reach.password)
-            .database("postgres")
-            .application_name("platform-kernel");
-        Ok(Self { cluster: Cluster::new(admin), budget, blobs, embedded: Some(postgres) })
+    /// Without a Valkey, replicas on one external Postgres tell each other by it; the embedded one has no replicas.
+    pub(crate) fn listen_by(&mut self, control: &Database, stop: &CancellationToken) {
+        if self.valkey.is_some() || self.embedded.is_some() {
+            return;
+        }
+        let contexts = Contexts::new(SandboxName::default_sandbox(), Clock::real(), "sandbox");
+        let store = NotifyStore::new(MemoryStore::DEFAULT_BYTES, control.clone(), contexts);
+        self.cache = Cache::new(Arc::clone(&store) as Arc<dyn Store>);
+        tokio::spawn(store.run(stop.clone()));
     }
 
     /// The embedded server, if it is one.
@@ -120,6 +115,40 @@ pub fn external(mode: SandboxMode, url: &Secret, owner_url: Option<&Secret>) -> 
             Cluster::single(user, owner.transpose()?)
         }
     })
+}
+
+async fn start(
+    data_dir: &Path,
+    durability: Durability,
+    tcp_port: Option<u16>,
+    connections: u32,
+) -> Result<(Cluster, EmbeddedPostgres), OpenError> {
+    let options = EmbeddedOptions {
+        data_dir: data_dir.to_owned(),
+        durability,
+        tcp_port,
+        // Beside the pools: the administrator, migrations, modules' own connections, a person with psql.
+        max_connections: connections + 20,
+    };
+    let postgres = EmbeddedPostgres::start(options).await?;
+    let reach = postgres.connection();
+    let admin = PgConnectOptions::new_without_pgpass()
+        .socket(&reach.socket_dir)
+        .port(reach.port)
+        .username(&reach.user)
+        .password(&reach.password)
+        .database("postgres")
+        .application_name("platform-kernel");
+    Ok((Cluster::new(admin), postgres))
+}
+
+/// The cache in the server that is named, else in this process.
+async fn open_cache(config: &Config) -> Result<(Cache, Option<Arc<ValkeyStore>>), OpenError> {
+    let Some(options) = ValkeyOptions::of(config) else {
+        return Ok((Cache::in_memory(MemoryStore::DEFAULT_BYTES), None));
+    };
+    let store = Arc::new(ValkeyStore::connect(&options).await?);
+    Ok((Cache::new(Arc::clone(&store) as Arc<dyn Store>), Some(store)))
 }
 
 fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fabric::blobs::{BlobPrefix, Blobs, MOST_SKEW};
+use fabric::cache::{ValkeyOptions, ValkeyStore};
 use fabric::postgres::embedded::Payload;
 use kernel::config::{Config, DatabaseServer};
 use sandbox::{OpenError, bucket_options, external};
@@ -66,6 +67,29 @@ pub(super) async fn postgres(config: &Config) -> Finding {
         found.version, found.databases
     );
     Finding::new(WHAT, state, told)
+}
+
+/// A server that is named is asked, and everything is tried that a kernel will do there.
+pub(super) async fn valkey(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "Valkey";
+    let options = ValkeyOptions::of(config)?;
+    let store = match ValkeyStore::connect(&options).await {
+        Ok(store) => store,
+        Err(error) => return Some(Finding::new(WHAT, State::Bad, error)),
+    };
+    Some(match store.health().await {
+        Ok(facts) => Finding::new(
+            WHAT,
+            State::Good,
+            format!(
+                "{} at {} answers in {:.1} ms; writes, reads, counts and listens",
+                facts.version,
+                facts.place,
+                facts.latency.as_secs_f64() * 1000.0
+            ),
+        ),
+        Err(error) => Finding::new(WHAT, State::Bad, error.detail()),
+    })
 }
 
 /// Where doctors try out a bucket.

@@ -13,6 +13,7 @@ pub mod embedded;
 mod event;
 mod fault;
 mod given;
+mod listening;
 mod logins;
 mod migrate;
 mod pool;
@@ -32,6 +33,7 @@ pub use cluster_error::ClusterError;
 pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};
+pub use listening::Listening;
 pub use logins::{Login, Logins};
 pub use migrate::{
     Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics,

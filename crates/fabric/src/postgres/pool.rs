@@ -135,6 +135,11 @@ impl Pool {
         pool
     }
 
+    /// How its connections are opened.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     /// A connection that is bound to `tenant` (or to none). The binding happens here, before anyone can use it.
     pub(super) async fn checkout(
         self: &Arc<Self>,

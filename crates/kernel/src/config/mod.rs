@@ -17,6 +17,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod toml_file;
+mod valkey;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -57,6 +58,10 @@ pub struct Config {
     pub listen: Listen,
     /// PostgreSQL.
     pub database: Database,
+    /// The cache that replicas share; without one each process has its own.
+    pub valkey: Option<Valkey>,
+    /// A PEM file of authorities that count beside the public ones when a part outside shows its certificate.
+    pub more_authorities: Option<PathBuf>,
     /// Bounds of requests.
     pub limits: Limits,
     /// The order of going.
@@ -151,6 +156,15 @@ pub enum DatabaseServer {
         /// Use the database although it holds tables that are not ours.
         adopt: bool,
     },
+}
+
+/// A Valkey or Redis server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Valkey {
+    /// Its address.
+    pub url: Secret,
+    /// Its password, unless the address holds it.
+    pub password: Option<Secret>,
 }
 
 /// Bounds of requests at the gateway.

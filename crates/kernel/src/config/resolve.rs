@@ -110,6 +110,8 @@ impl Reading {
                 server: self.database_server(offset),
                 max_connections: self.value(DB_MAX_OPEN_CONNS),
             },
+            valkey: self.valkey(),
+            more_authorities: self.optional(SSL_CERT_FILE),
             limits: Limits {
                 request_timeout: self.value(GATEWAY_REQUEST_TIMEOUT),
                 requests_per_second: self.value(RATE_LIMIT_RPS),
@@ -207,6 +209,11 @@ impl Reading {
             secret_access_key: key?,
             ca_file,
         })
+    }
+
+    fn valkey(&mut self) -> Option<Valkey> {
+        let (url, password) = (self.optional(VALKEY_URL), self.optional(VALKEY_PASSWORD));
+        Some(Valkey { url: url?.0, password })
     }
 
     fn database_server(&mut self, offset: u32) -> DatabaseServer {

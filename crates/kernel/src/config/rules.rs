@@ -60,6 +60,7 @@ fn pairs(reading: &mut Reading) {
     for setting in [&S3_ENDPOINT.setting, &S3_PUBLIC_ENDPOINT.setting, key_id, key, &S3_CA_FILE.setting] {
         pair(setting, bucket, "files lie in the data folder as long as no bucket is named");
     }
+    pair(&VALKEY_PASSWORD.setting, &VALKEY_URL.setting, "the password is for a server");
 }
 
 /// All listeners share one address, so a port can serve only one of them.

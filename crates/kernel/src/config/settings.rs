@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
 use super::bucket::{BucketName, Region};
 use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
+use super::valkey::ValkeyUrl;
 use super::{Durability, LogFilter, SandboxMode, Template};
 use crate::Secret;
 
@@ -236,6 +237,15 @@ settings! {
     KERNEL_POSTGRES_PORT: Port = Unset("a socket only"),
         "Also listen with the embedded PostgreSQL on this TCP port.", example "5432";
 
+    VALKEY_URL: ValkeyUrl = Unset("the cache in memory"),
+        "A Valkey or Redis server that all replicas share: valkey://, with TLS valkeys://, also -cluster and -sentinel.",
+        example "/run/secrets/valkey_url", secret();
+    VALKEY_PASSWORD: Secret = Unset("the one in VALKEY_URL, if any"), "Valkey's password.",
+        example "/run/secrets/valkey_password", secret();
+    SSL_CERT_FILE: PathBuf = Unset("the public authorities alone"),
+        "A PEM file of authorities that external parts may have their certificates from, beside the public ones.",
+        example "/etc/ssl/certs/company.pem";
+
     KAFKA_RETENTION_HOURS: Hours = Fixed("168"), "How long events are kept.", example "168", within(HOUR, 87_600 * HOUR);
     KAFKA_AUDIT_RETENTION_HOURS: Hours = Fixed("720"), "How long audit events are kept.", example "720",
         within(HOUR, 87_600 * HOUR);
@@ -272,8 +282,6 @@ settings! {
     LOG_LEVEL: LogFilter = Fixed("info"), "How much is logged, for all or by part.", example "info,iam=debug";
     LOG_JSON: bool = Computed("true unless on a terminal"), "Log one JSON object a line.", example "true";
 
-    VALKEY_URL: NotYet = Unset("the cache in memory"), "Valkey.", example "/run/secrets/valkey_url", secret(), not_yet();
-    VALKEY_PASSWORD: NotYet = Unset("none"), "Valkey's password.", example "/run/secrets/valkey_password", secret(), not_yet();
     KAFKA_BROKERS: NotYet = Unset("the event log in PostgreSQL"), "Kafka.", example "kafka:9092", not_yet();
     CLICKHOUSE_URL: NotYet = Unset("audit in PostgreSQL"), "ClickHouse.", example "/run/secrets/clickhouse_url", secret(), not_yet();
     VAULT_ADDR: NotYet = Unset("keys in the data folder"), "Vault.", example "http://vault:8200", not_yet();

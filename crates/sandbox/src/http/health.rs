@@ -39,6 +39,7 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
         "version": estate.options.version,
         "postgres": postgres,
         "files": files(&estate.parts.blobs).await,
+        "cache": cache(estate).await,
         "connectionsLeft": estate.parts.budget.left(),
         "sandboxes": sandboxes,
     })
@@ -70,4 +71,22 @@ async fn files(blobs: &Blobs) -> Value {
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
     json!({ "kind": "bucket", "bucket": bucket, "endpoint": endpoint, "state": "unreachable", "reason": reason })
+}
+
+async fn cache(estate: &Estate) -> Value {
+    let Some(valkey) = &estate.parts.valkey else { return json!({ "kind": "memory" }) };
+    let since = valkey.presence().since;
+    match valkey.health().await {
+        Ok(facts) => json!({
+            "kind": "valkey",
+            "state": "up",
+            "since": since,
+            "version": facts.version,
+            "place": facts.place,
+            "latencyMs": facts.latency.as_secs_f64() * 1000.0,
+        }),
+        Err(error) => {
+            json!({ "kind": "valkey", "state": "down", "since": since, "reason": crate::error::told(&error) })
+        }
+    }
 }
