@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
 use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
-use super::{Durability, LogFilter, SandboxMode, Template};
+use super::kafka::{Brokers, ClientId, KafkaUser};
+use super::{Durability, LogFilter, SandboxMode, SaslMechanism, Template};
 use crate::Secret;
 
 /// What holds when a setting is not given.
@@ -235,6 +236,22 @@ settings! {
     KERNEL_POSTGRES_PORT: Port = Unset("a socket only"),
         "Also listen with the embedded PostgreSQL on this TCP port.", example "5432";
 
+    KAFKA_BROKERS: Brokers = Unset("the event log in PostgreSQL alone"),
+        "Kafka, as a list of brokers to begin with: events go out to it, and those of outsiders come in.",
+        example "kafka-1:9092,kafka-2:9092";
+    KAFKA_CLIENT_ID: ClientId = Unset("platform-kernel, and a membership that ends with the process"),
+        "This replica's lasting name at Kafka, different on each: one that returns within 10 s keeps its partitions.",
+        example "kernel-0";
+    KAFKA_SASL_MECHANISM: SaslMechanism = Fixed("SCRAM-SHA-512"),
+        "How the user signs in to Kafka.", example "SCRAM-SHA-256";
+    KAFKA_SASL_USERNAME: KafkaUser = Unset("no signing in"), "The user at Kafka.", example "platform-kernel";
+    KAFKA_SASL_PASSWORD: Secret = Unset("no signing in"), "That user's password.",
+        example "/run/secrets/kafka_sasl_password", secret();
+    KAFKA_TLS: bool = Fixed("false"), "Reach Kafka by TLS; its certificate must fit the name.", example "true";
+    KAFKA_TLS_CA: PathBuf = Unset("the public authorities"),
+        "The authorities that Kafka's certificate may come from, a PEM file.", example "/etc/tls/kafka-ca.crt";
+    KAFKA_SANDBOX_PARTITIONS: u32 = Fixed("1"), "Partitions of the topics of sandboxes other than default.",
+        example "3", within(1, 256);
     KAFKA_RETENTION_HOURS: Hours = Fixed("168"), "How long events are kept.", example "168", within(HOUR, 87_600 * HOUR);
     KAFKA_AUDIT_RETENTION_HOURS: Hours = Fixed("720"), "How long audit events are kept.", example "720",
         within(HOUR, 87_600 * HOUR);
@@ -260,7 +277,6 @@ settings! {
 
     VALKEY_URL: NotYet = Unset("the cache in memory"), "Valkey.", example "/run/secrets/valkey_url", secret(), not_yet();
     VALKEY_PASSWORD: NotYet = Unset("none"), "Valkey's password.", example "/run/secrets/valkey_password", secret(), not_yet();
-    KAFKA_BROKERS: NotYet = Unset("the event log in PostgreSQL"), "Kafka.", example "kafka:9092", not_yet();
     S3_ENDPOINT: NotYet = Unset("files in the data folder"), "An S3 store.", example "https://s3.example.com", not_yet();
     S3_BUCKET: NotYet = Unset("files in the data folder"), "The bucket.", example "platform-kernel", not_yet();
     S3_REGION: NotYet = Unset("files in the data folder"), "The bucket's region.", example "eu-central-1", not_yet();
