@@ -5,6 +5,7 @@ mod ground;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fabric::log::kafka::KafkaOptions;
 use fabric::postgres::{Cluster, PgConnectOptions, embedded::Payload};
 use gateway::door::{LocalCa, TrustStores};
 use http::Method;
@@ -25,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Check everything a start needs, and say what to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Changes nothing. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
+Changes nothing that stays. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
 
 Examples:
   platform-kernel doctor
@@ -81,6 +82,7 @@ pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     }
     findings.extend(ground::look(config));
     findings.push(postgres(config).await);
+    findings.extend(kafka(config).await);
     let running = Running::read(&config.data_dir);
     match &running {
         Some(running) => findings.extend(kernel(config, running).await),
@@ -153,6 +155,28 @@ async fn postgres(config: &Config) -> Finding {
             ),
         ),
     }
+}
+
+/// A topic is made, written, read and removed, as a kernel would.
+async fn kafka(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "Kafka";
+    let options = KafkaOptions::of(&config.events)?;
+    let place = options.server.brokers.join(",");
+    Some(match options.try_out(PATIENCE).await {
+        Ok(probe) => {
+            let brokers =
+                if probe.brokers == 1 { "1 broker".to_owned() } else { format!("{} brokers", probe.brokers) };
+            let version = probe
+                .version
+                .map_or_else(|| "of a version it does not tell".to_owned(), |v| format!("version {v}"));
+            Finding::new(
+                WHAT,
+                State::Good,
+                format!("{place} answers: {brokers}, {version}; a record was written and read"),
+            )
+        }
+        Err(fault) => Finding::new(WHAT, State::Bad, fault),
+    })
 }
 
 /// No kernel runs on the folder: its ports must be free.

@@ -1,4 +1,7 @@
-use fabric::postgres::{ClusterError, MigrationError, embedded::EmbeddedError};
+use fabric::{
+    log::kafka::KafkaFault,
+    postgres::{ClusterError, MigrationError, embedded::EmbeddedError},
+};
 
 /// Why the product could not be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +12,9 @@ pub enum OpenError {
     /// The server.
     #[error("{0}")]
     Cluster(#[from] ClusterError),
+    /// Kafka.
+    #[error("{0}")]
+    Kafka(#[from] KafkaFault),
     /// A migration of the control database or a template.
     #[error("{0}")]
     Migration(#[from] MigrationError),

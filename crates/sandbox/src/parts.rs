@@ -1,9 +1,10 @@
-//! The parts we stand on: a Postgres, embedded or external, and a folder for blobs.
+//! The parts we stand on: a Postgres, embedded or external, a folder for blobs, and a Kafka where there is one.
 
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use fabric::{
     blobs::Blobs,
+    log::kafka::{Kafka, KafkaOptions},
     postgres::{
         Budget, Cluster, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
@@ -24,6 +25,8 @@ pub struct Parts {
     pub budget: Arc<Budget>,
     /// Where blobs lie; each sandbox has a prefix there.
     pub blobs: Blobs,
+    /// What carries events outside and between replicas.
+    pub kafka: Option<Arc<Kafka>>,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -33,6 +36,12 @@ impl Parts {
     /// # Errors
     /// With a sentence that helps.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
+        // Before anything that takes longer: a setting that can't be right is told at once.
+        let kafka = open_kafka(config).await?;
+        Ok(Self { kafka, ..Self::open_others(config).await? })
+    }
+
+    async fn open_others(config: &Config) -> Result<Self, OpenError> {
         let budget = Budget::new(config.database.max_connections as usize);
         let in_memory = matches!(
             config.database.server,
@@ -59,7 +68,7 @@ impl Parts {
                         Cluster::single(user, owner.transpose()?)
                     }
                 };
-                Ok(Self { cluster, budget, blobs, embedded: None })
+                Ok(Self { cluster, budget, blobs, kafka: None, embedded: None })
             }
         }
     }
@@ -88,7 +97,7 @@ impl Parts {
             .password(&reach.password)
             .database("postgres")
             .application_name("platform-kernel");
-        Ok(Self { cluster: Cluster::new(admin), budget, blobs, embedded: Some(postgres) })
+        Ok(Self { cluster: Cluster::new(admin), budget, blobs, kafka: None, embedded: Some(postgres) })
     }
 
     /// The embedded server, if it is one.
@@ -101,6 +110,9 @@ impl Parts {
     /// # Errors
     /// When the server does not end in time.
     pub async fn close(&self) -> Result<(), OpenError> {
+        if let Some(kafka) = &self.kafka {
+            kafka.close().await;
+        }
         self.cluster.close().await;
         match &self.embedded {
             Some(postgres) => Ok(postgres.stop().await?),
@@ -114,6 +126,23 @@ fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenErr
         Ok(options) => Ok(options.application_name("platform-kernel")),
         Err(error) => Err(OpenError::Address { name, why: error.to_string() }),
     }
+}
+
+/// How long Kafka may take to say who is there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A Kafka that is away for now keeps nobody from starting: events wait in Postgres. One that can't be reached with these
+/// settings does.
+async fn open_kafka(config: &Config) -> Result<Option<Arc<Kafka>>, OpenError> {
+    let Some(options) = KafkaOptions::of(&config.events) else { return Ok(None) };
+    match options.look(PATIENCE).await {
+        Ok(probe) => tracing::info!(brokers = probe.brokers, version = probe.version, "Kafka answers"),
+        Err(fault) if fault.is_setting() => return Err(fault.into()),
+        Err(fault) => {
+            tracing::warn!(%fault, "started without Kafka; events wait in PostgreSQL until it answers")
+        }
+    }
+    Ok(Some(Kafka::open(options)?))
 }
 
 /// The folder of blobs. `durable`: as safe from a power cut as the rows that tell of them.
