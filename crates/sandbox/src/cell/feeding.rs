@@ -7,6 +7,7 @@ use fabric::log::{
     kafka::{Kafka, TopicName},
 };
 use kernel::Result;
+use ports::Modules as _;
 
 use super::Cell;
 
