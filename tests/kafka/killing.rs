@@ -204,7 +204,7 @@ async fn heard(effects: &Effects, part: f64) {
     let wanted = (events() as f64 * part) as usize;
     until(PATIENCE, async || {
         let unique = effects.heard.load(Relaxed) - effects.repeated.load(Relaxed);
-        if unique >= wanted { Ok(()) } else { Err(unique) }
+        if unique >= wanted { Ok(()) } else { Err(format!("{unique} of {wanted} effects")) }
     })
     .await;
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// A real Kafka 3.9 of a test's own, with one broker, in a folder that goes with it: for tests that kill it, or want it
 /// shut.
@@ -192,14 +192,19 @@ super.users=User:ANONYMOUS;User:{KAFKA_USER}
 
     /// A certificate for localhost and its key in one file, from an authority of this test.
     fn certificates(&self) -> PathBuf {
+        // Without names of their own both would be called the same, and the second taken for self-signed.
+        let called = |params: &mut CertificateParams, name: &str| {
+            params.distinguished_name.push(DnType::CommonName, name);
+        };
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        called(&mut authority, "the authority of a test");
         let key = || KeyPair::generate().expect("a key");
         let authority = CertifiedIssuer::self_signed(authority, key()).expect("an authority");
         let own = key();
-        let names = vec!["localhost".to_owned()];
-        let certificate = CertificateParams::new(names).expect("a name").signed_by(&own, &authority);
-        let certificate = certificate.expect("a certificate");
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        called(&mut params, "localhost");
+        let certificate = params.signed_by(&own, &authority).expect("a certificate");
         write(&self.authority(), &authority.pem());
         let path = self.folder.path().join("keys.pem");
         write(&path, &format!("{}{}", own.serialize_pem(), certificate.pem()));

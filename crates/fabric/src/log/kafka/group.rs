@@ -347,6 +347,12 @@ impl ConsumerContext for Member {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // The client remembers that a partition was paused when it went, and would never read it again.
+        if let Rebalance::Assign(came) = rebalance
+            && let Err(error) = consumer.resume(came)
+        {
+            tracing::warn!(%error, "partitions that came can't be resumed");
+        }
         let ours = consumer.assignment().map(|all| all.count()).unwrap_or(0);
         match rebalance {
             Rebalance::Assign(came) if came.count() > 0 => {
