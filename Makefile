@@ -30,7 +30,7 @@ lint: setup ## Format, lints and licences alone
 	@ONLY=lint tools/test.sh
 
 bench: build ## Each claim of speed, measured beside something real
-	@for bench in link cache events http money; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
+	@for bench in link cache events log http money; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
 	@echo "== images"; cargo bench --quiet -p vips --bench images
 	@echo "== flags"; cargo bench --quiet -p flags --bench evaluate
 	@# These only start the packed program and watch the clock: no need to compile them for speed.

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Check everything a start needs, and say what to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Changes nothing. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
+Changes nothing that stays. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
 
 Examples:
   platform-kernel doctor
@@ -81,6 +81,7 @@ pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
     findings.extend(ground::look(config));
     findings.push(parts::postgres(config).await);
     findings.extend(parts::valkey(config).await);
+    findings.extend(parts::kafka(config).await);
     findings.extend(parts::files(config).await);
     let running = Running::read(&config.data_dir);
     match &running {

@@ -1,6 +1,7 @@
 use fabric::{
     blobs::BucketError,
     cache::ValkeyError,
+    log::kafka::KafkaFault,
     postgres::{ClusterError, MigrationError, embedded::EmbeddedError},
 };
 
@@ -19,6 +20,9 @@ pub enum OpenError {
     /// The cache that replicas share.
     #[error("{0}")]
     Valkey(#[from] ValkeyError),
+    /// Kafka.
+    #[error("{0}")]
+    Kafka(#[from] KafkaFault),
     /// A migration of the control database or a template.
     #[error("{0}")]
     Migration(#[from] MigrationError),

@@ -23,7 +23,7 @@ use kernel::{
 };
 use ports::http::ServiceRoutes;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cell::Cell,
@@ -65,6 +65,8 @@ pub struct Estate {
     timings: OnceLock<Timings>,
     stop: CancellationToken,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    /// What reads Kafka.
+    pub(crate) reading: TaskTracker,
     /// What each closed sandbox failed with, for `/health`.
     pub(crate) failures: Mutex<BTreeMap<String, String>>,
     pub(crate) closing: std::sync::atomic::AtomicBool,
@@ -179,6 +181,7 @@ impl Estate {
             timings: OnceLock::new(),
             stop,
             keeper: Mutex::default(),
+            reading: TaskTracker::new(),
             failures: Mutex::default(),
             closing: std::sync::atomic::AtomicBool::new(false),
             first: std::sync::atomic::AtomicBool::new(false),
@@ -205,6 +208,9 @@ impl Estate {
         estate.drop_stale(stale);
         estate.clear_blobs_later();
         let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
+        if let Some(kafka) = &estate.parts.kafka {
+            estate.read_kafka(kafka, estate.stop.clone());
+        }
         *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);
         Ok(estate)
@@ -318,6 +324,10 @@ impl Estate {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
             let _ = keeper.await;
+        }
+        if self.parts.kafka.is_some() {
+            // It leaves the group, so that its partitions go to others at once. Within a bounded time by itself.
+            self.reading.wait().await;
         }
     }
 

@@ -17,6 +17,7 @@ mod halves;
 mod hostnames;
 mod http;
 mod installation;
+mod kafka;
 mod keeper;
 mod opening;
 mod operator;

@@ -1,13 +1,16 @@
-//! The parts we stand on: a Postgres, embedded or external, a folder or a bucket for blobs, and a cache in memory or in
-//! Valkey.
+//! The parts we stand on: a Postgres, embedded or external, a folder or a bucket for blobs, a cache in memory or in Valkey,
+//! and a Kafka where there is one.
 
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
 use fabric::{
     blobs::{BlobPrefix, Blobs, BucketOptions, MOST_SKEW},
     cache::{Cache, MemoryStore, NotifyStore, Store, ValkeyOptions, ValkeyStore},
     crypto::RootKey,
-    log::Contexts,
+    log::{
+        Contexts,
+        kafka::{Kafka, KafkaOptions},
+    },
     postgres::{
         Budget, Cluster, Database, PgConnectOptions,
         embedded::{Durability, EmbeddedOptions, EmbeddedPostgres},
@@ -33,6 +36,8 @@ pub struct Parts {
     pub cache: Cache,
     /// The server behind the cache, if there is one.
     pub valkey: Option<Arc<ValkeyStore>>,
+    /// What carries events outside and between replicas.
+    pub kafka: Option<Arc<Kafka>>,
     embedded: Option<EmbeddedPostgres>,
 }
 
@@ -42,6 +47,8 @@ impl Parts {
     /// # Errors
     /// With a sentence that helps.
     pub async fn open(config: &Config, key: &RootKey) -> Result<Self, OpenError> {
+        // Before anything that takes longer: a setting that can't be right is told at once.
+        let kafka = open_kafka(config).await?;
         let budget = Budget::new(config.database.max_connections as usize);
         let in_memory = matches!(
             config.database.server,
@@ -70,7 +77,7 @@ impl Parts {
                 (cluster, None)
             }
         };
-        Ok(Self { cluster, budget, blobs, cache, valkey, embedded })
+        Ok(Self { cluster, budget, blobs, cache, valkey, kafka, embedded })
     }
 
     /// Without a Valkey, replicas on one external Postgres tell each other by it; the embedded one has no replicas.
@@ -94,6 +101,9 @@ impl Parts {
     /// # Errors
     /// When the server does not end in time.
     pub async fn close(&self) -> Result<(), OpenError> {
+        if let Some(kafka) = &self.kafka {
+            kafka.close().await;
+        }
         self.cluster.close().await;
         match &self.embedded {
             Some(postgres) => Ok(postgres.stop().await?),
@@ -156,6 +166,23 @@ fn address(name: &'static str, url: &Secret) -> Result<PgConnectOptions, OpenErr
         Ok(options) => Ok(options.application_name("platform-kernel")),
         Err(error) => Err(OpenError::Address { name, why: error.to_string() }),
     }
+}
+
+/// How long Kafka may take to say who is there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A Kafka that is away for now keeps nobody from starting: events wait in Postgres. One that can't be reached with these
+/// settings does.
+async fn open_kafka(config: &Config) -> Result<Option<Arc<Kafka>>, OpenError> {
+    let Some(options) = KafkaOptions::of(&config.events) else { return Ok(None) };
+    match options.look(PATIENCE).await {
+        Ok(probe) => tracing::info!(brokers = probe.brokers, version = probe.version, "Kafka answers"),
+        Err(fault) if fault.is_setting() => return Err(fault.into()),
+        Err(fault) => {
+            tracing::warn!(%fault, "started without Kafka; events wait in PostgreSQL until it answers")
+        }
+    }
+    Ok(Some(Kafka::open(options)?))
 }
 
 /// The folder of blobs. `durable`: as safe from a power cut as the rows that tell of them.

@@ -10,6 +10,7 @@
 
 mod api;
 mod binary;
+mod broker;
 mod folder;
 mod kernel;
 mod postgres;
@@ -18,6 +19,7 @@ mod valkey;
 
 pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
+pub use broker::{Broker, KAFKA_PASSWORD, KAFKA_STRANGER, KAFKA_USER};
 pub use folder::data_folder;
 pub use kernel::{Kernel, KernelOptions};
 pub use postgres::{Postgres, SandboxDatabase};

@@ -57,17 +57,30 @@ impl SandboxDatabase {
         let options = |login| logins.options(&cluster, login, NAME);
         let owner = options(Login::Owner);
         Migrations::from_files(files).apply(&owner).await.expect("the tables");
-        let db = Database::new(DatabaseOptions {
-            app: options(Login::App),
-            system: options(Login::System),
-            data: options(Login::Data),
-            budget: Budget::new(20),
-            pool_size: 6,
-            key,
-        });
+        let db = database(options, key);
         let app = options(Login::App);
         let admin = server.administrator(NAME);
         Self { db, schemas: Schemas::new(cluster, logins, NAME), owner, app, admin, server }
+    }
+
+    /// How another process reaches it; for [`SandboxDatabase::reach`].
+    pub fn address(&self) -> String {
+        let at = self.server.server.connection();
+        format!("{}\n{}\n{}\n{}", at.socket_dir.display(), at.port, at.user, at.password)
+    }
+
+    /// The database of another process, as its services reach it.
+    pub fn reach(address: &str) -> Database {
+        let mut lines = address.lines();
+        let mut line = || lines.next().expect("an address");
+        let admin = PgConnectOptions::new_without_pgpass()
+            .socket(line())
+            .port(line().parse().expect("a port"))
+            .username(line())
+            .password(line());
+        let (cluster, key) = (Cluster::new(admin), RootKey::new(&[1; 32]));
+        let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
+        database(|login| logins.options(&cluster, login, "pk_default"), key)
     }
 
     /// Ends the server, and says when that fails.
@@ -75,6 +88,17 @@ impl SandboxDatabase {
         self.db.close();
         self.server.server.stop().await.expect("a server that ends");
     }
+}
+
+fn database(options: impl Fn(Login) -> PgConnectOptions, key: RootKey) -> Database {
+    Database::new(DatabaseOptions {
+        app: options(Login::App),
+        system: options(Login::System),
+        data: options(Login::Data),
+        budget: Budget::new(20),
+        pool_size: 6,
+        key,
+    })
 }
 
 impl Postgres {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fabric::blobs::{BlobPrefix, Blobs, MOST_SKEW};
 use fabric::cache::{ValkeyOptions, ValkeyStore};
+use fabric::log::kafka::KafkaOptions;
 use fabric::postgres::embedded::Payload;
 use kernel::config::{Config, DatabaseServer};
 use sandbox::{OpenError, bucket_options, external};
@@ -89,6 +90,28 @@ pub(super) async fn valkey(config: &Config) -> Option<Finding> {
             ),
         ),
         Err(error) => Finding::new(WHAT, State::Bad, error.detail()),
+    })
+}
+
+/// A topic is made, written, read and removed, as a kernel would.
+pub(super) async fn kafka(config: &Config) -> Option<Finding> {
+    const WHAT: &str = "Kafka";
+    let options = KafkaOptions::of(&config.events)?;
+    let place = options.server.brokers.join(",");
+    Some(match options.try_out(PATIENCE).await {
+        Ok(probe) => {
+            let brokers =
+                if probe.brokers == 1 { "1 broker".to_owned() } else { format!("{} brokers", probe.brokers) };
+            let version = probe
+                .version
+                .map_or_else(|| "of a version it does not tell".to_owned(), |v| format!("version {v}"));
+            Finding::new(
+                WHAT,
+                State::Good,
+                format!("{place} answers: {brokers}, {version}; a record was written and read"),
+            )
+        }
+        Err(fault) => Finding::new(WHAT, State::Bad, fault),
     })
 }
 

@@ -8,6 +8,7 @@ mod address;
 mod bucket;
 mod choice;
 mod form;
+mod kafka;
 mod mistake;
 mod nearest;
 mod resolve;
@@ -26,6 +27,7 @@ use std::time::Duration;
 pub use address::{ListenHost, Network, PublicUrl, Target};
 pub use choice::{Durability, LogFilter, SandboxMode, Template};
 pub use form::{Kind, Unfit};
+pub use kafka::{Kafka, KafkaLogin, KafkaTls, SaslMechanism};
 use mistake::quoted;
 pub use mistake::{Mistake, Origin};
 pub use resolve::{Resolved, Row};
@@ -192,6 +194,8 @@ pub struct Shutdown {
 /// The event log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {
+    /// What carries events beside the tables in PostgreSQL, which are the record on every set-up.
+    pub kafka: Option<Kafka>,
     /// How long events are kept.
     pub retention: Duration,
     /// How long audit events are kept.

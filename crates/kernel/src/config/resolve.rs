@@ -123,6 +123,7 @@ impl Reading {
                 requests: self.value(GATEWAY_SHUTDOWN_TIMEOUT),
             },
             events: Events {
+                kafka: self.kafka(),
                 retention: self.value(KAFKA_RETENTION_HOURS).0,
                 audit_retention: self.value(KAFKA_AUDIT_RETENTION_HOURS).0,
             },
@@ -226,6 +227,21 @@ impl Reading {
             Some(url) => DatabaseServer::External { url, owner_url, adopt },
             None => DatabaseServer::Embedded { durability, tcp_port },
         }
+    }
+
+    fn kafka(&mut self) -> Option<Kafka> {
+        let brokers = self.optional(KAFKA_BROKERS);
+        let client_id = self.optional(KAFKA_CLIENT_ID).map(|id| id.0);
+        let mechanism = self.value(KAFKA_SASL_MECHANISM);
+        let user = self.optional(KAFKA_SASL_USERNAME);
+        let password = self.optional(KAFKA_SASL_PASSWORD);
+        let tls = self.value(KAFKA_TLS);
+        let authorities = self.optional(KAFKA_TLS_CA);
+        let sandbox_partitions = self.value(KAFKA_SANDBOX_PARTITIONS);
+        let login =
+            user.zip(password).map(|(user, password)| KafkaLogin { mechanism, user: user.0, password });
+        let tls = tls.then_some(KafkaTls { authorities });
+        Some(Kafka { brokers: brokers?.0, client_id, login, tls, sandbox_partitions })
     }
 
     /// A setting with a fixed default.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
 use super::bucket::{BucketName, Region};
 use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
+use super::kafka::{Brokers, ClientId, KafkaUser};
 use super::valkey::ValkeyUrl;
-use super::{Durability, LogFilter, SandboxMode, Template};
+use super::{Durability, LogFilter, SandboxMode, SaslMechanism, Template};
 use crate::Secret;
 
 /// What holds when a setting is not given.
@@ -246,6 +247,22 @@ settings! {
         "A PEM file of authorities that external parts may have their certificates from, beside the public ones.",
         example "/etc/ssl/certs/company.pem";
 
+    KAFKA_BROKERS: Brokers = Unset("the event log in PostgreSQL alone"),
+        "Kafka, as a list of brokers to begin with: events go out to it, and those of outsiders come in.",
+        example "kafka-1:9092,kafka-2:9092";
+    KAFKA_CLIENT_ID: ClientId = Unset("platform-kernel, and a membership that ends with the process"),
+        "This replica's lasting name at Kafka, different on each: one that returns within 10 s keeps its partitions.",
+        example "kernel-0";
+    KAFKA_SASL_MECHANISM: SaslMechanism = Fixed("SCRAM-SHA-512"),
+        "How the user signs in to Kafka.", example "SCRAM-SHA-256";
+    KAFKA_SASL_USERNAME: KafkaUser = Unset("no signing in"), "The user at Kafka.", example "platform-kernel";
+    KAFKA_SASL_PASSWORD: Secret = Unset("no signing in"), "That user's password.",
+        example "/run/secrets/kafka_sasl_password", secret();
+    KAFKA_TLS: bool = Fixed("false"), "Reach Kafka by TLS; its certificate must fit the name.", example "true";
+    KAFKA_TLS_CA: PathBuf = Unset("the public authorities"),
+        "The authorities that Kafka's certificate may come from, a PEM file.", example "/etc/tls/kafka-ca.crt";
+    KAFKA_SANDBOX_PARTITIONS: u32 = Fixed("1"), "Partitions of the topics of sandboxes other than default.",
+        example "3", within(1, 256);
     KAFKA_RETENTION_HOURS: Hours = Fixed("168"), "How long events are kept.", example "168", within(HOUR, 87_600 * HOUR);
     KAFKA_AUDIT_RETENTION_HOURS: Hours = Fixed("720"), "How long audit events are kept.", example "720",
         within(HOUR, 87_600 * HOUR);
@@ -282,7 +299,6 @@ settings! {
     LOG_LEVEL: LogFilter = Fixed("info"), "How much is logged, for all or by part.", example "info,iam=debug";
     LOG_JSON: bool = Computed("true unless on a terminal"), "Log one JSON object a line.", example "true";
 
-    KAFKA_BROKERS: NotYet = Unset("the event log in PostgreSQL"), "Kafka.", example "kafka:9092", not_yet();
     CLICKHOUSE_URL: NotYet = Unset("audit in PostgreSQL"), "ClickHouse.", example "/run/secrets/clickhouse_url", secret(), not_yet();
     VAULT_ADDR: NotYet = Unset("keys in the data folder"), "Vault.", example "http://vault:8200", not_yet();
     VAULT_TOKEN: NotYet = Unset("none"), "Vault's token.", example "/run/secrets/vault_token", secret(), not_yet();

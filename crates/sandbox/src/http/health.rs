@@ -18,8 +18,11 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
             services.insert(service.name().to_owned(), json!(health));
         }
         let links = cell.gateway().link_stats();
-        let entry =
+        let mut entry =
             json!({ "state": "awake", "generation": cell.generation, "services": services, "links": links });
+        if let Some(feed) = cell.feed() {
+            entry["unfed"] = json!(feed.waiting(&cell.cx("sandbox")).await.ok());
+        }
         sandboxes.insert(cell.name().to_string(), entry);
     }
     let failures = estate.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
@@ -35,14 +38,19 @@ pub(crate) async fn health(estate: &Arc<Estate>) -> Value {
         }),
         None => external(estate).await,
     };
-    json!({
+    let mut health = json!({
         "version": estate.options.version,
         "postgres": postgres,
         "files": files(&estate.parts.blobs).await,
         "cache": cache(estate).await,
         "connectionsLeft": estate.parts.budget.left(),
         "sandboxes": sandboxes,
-    })
+    });
+    if let Some(kafka) = &estate.parts.kafka {
+        health["kafka"] = json!(kafka.figures().counted());
+        health["kafka"]["brokers"] = json!(kafka.options().server.brokers);
+    }
+    health
 }
 
 async fn external(estate: &Estate) -> Value {
