@@ -4,17 +4,18 @@
 #
 #   tools/parts.sh up      fetches what is missing, starts what does not run; what runs goes on
 #   tools/parts.sh stop    ends all; the data stay
-#   tools/parts.sh env     prints the variables that the tests read; also in ~/.cache/platform-kernel/parts/env
+#   tools/parts.sh env     prints the variables of those that run; also in ~/.cache/platform-kernel/parts/env
 #
 # PARTS="postgres kafka" names some of them alone. A test that kills or restarts a server starts one of its own:
 # tools/parts/<part>.sh start <folder>.
 set -euo pipefail
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 home="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel/parts"
-parts="${PARTS:-postgres valkey redis seaweedfs}"
+all="postgres valkey redis seaweedfs"
+parts="${PARTS:-$all}"
 say() { printf 'parts: %s\n' "$*" >&2; }
 
-together() { cat "$home"/*/env 2>/dev/null || true; }
+variables() { for part in $all; do "$tools/parts/$part.sh" env "$home/$part"; done; }
 
 case "${1:-}" in
   up | stop)
@@ -25,12 +26,11 @@ case "${1:-}" in
     for part in $parts; do
       if [ "$1" = stop ]; then
         "$tools/parts/$part.sh" stop "$home/$part"
-        rm -f "$home/$part/env"
       else
         "$tools/parts/$part.sh" start "$home/$part" >/dev/null || missing+=("$part")
       fi
     done
-    together >"$home/env"
+    variables >"$home/env"
     if [ "${#missing[@]}" -gt 0 ]; then
       say "not started: ${missing[*]}; see above."
       exit 1
@@ -38,7 +38,7 @@ case "${1:-}" in
     [ "$1" = stop ] || say "they run; the variables: source $home/env"
     ;;
   env)
-    together
+    variables
     ;;
   *)
     say "tools/parts.sh up | stop | env"

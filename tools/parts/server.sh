@@ -3,6 +3,7 @@
 #
 #   tools/parts/<part>.sh programs          fetches what is missing, prints the folder that holds the programs
 #   tools/parts/<part>.sh start <folder>    starts it there, unless it runs; prints the variables that tests read
+#   tools/parts/<part>.sh env <folder>      prints the variables, if it runs
 #   tools/parts/<part>.sh stop <folder>     ends it; its data stay
 #   tools/parts/<part>.sh remove <folder>   ends it and takes the folder away
 #
@@ -131,27 +132,34 @@ end() {
 
 # serve <verb> [folder]: the verbs, from the functions `programs` and `run <folder>` of the part.
 serve() {
-  local folder="${2:-}"
-  case "${1:-}" in
-    programs) programs ;;
-    start | stop | remove)
-      [ -n "$folder" ] || stop "say the folder: tools/parts/$part.sh $1 <folder>."
-      mkdir -p "$folder"
-      folder="$(cd "$folder" && pwd)"
-      if [ "$1" = start ]; then
-        if ! is_running "$folder"; then
-          run "$folder" >"$folder/env.new"
-          mv "$folder/env.new" "$folder/env"
-        fi
-        cat "$folder/env"
-      else
-        end "$folder" "${stop_signal:-TERM}"
-        if [ "$1" = remove ]; then
-          # What lies elsewhere is a link.
-          rm -rf "$(readlink -f "$folder/home" || true)" "$folder"
-        fi
-      fi
+  local verb="${1:-}" folder="${2:-}"
+  case "$verb" in
+    programs)
+      programs
+      return
       ;;
-    *) stop "tools/parts/$part.sh programs | start <folder> | stop <folder> | remove <folder>" ;;
+    start)
+      [ -n "$folder" ] || stop "say the folder: tools/parts/$part.sh start <folder>."
+      mkdir -p "$folder"
+      ;;
+    env | stop | remove) [ -d "$folder" ] || return 0 ;;
+    *) stop "tools/parts/$part.sh programs | start <folder> | env <folder> | stop <folder> | remove <folder>" ;;
+  esac
+  folder="$(cd "$folder" && pwd)"
+  case "$verb" in
+    start)
+      if ! is_running "$folder"; then
+        run "$folder" >"$folder/env.new"
+        mv "$folder/env.new" "$folder/env"
+      fi
+      cat "$folder/env"
+      ;;
+    env) ! is_running "$folder" || cat "$folder/env" ;;
+    stop) end "$folder" "${stop_signal:-TERM}" ;;
+    remove)
+      end "$folder" "${stop_signal:-TERM}"
+      # What lies elsewhere is a link.
+      rm -rf "$(readlink -f "$folder/home" || true)" "$folder"
+      ;;
   esac
 }
