@@ -2,6 +2,8 @@
 # Brings docker-compose.sandbox.yml up for real, for two tenants at once, uses both from outside of the containers, shows that
 # neither reaches the other, and that nothing is left behind. Then every combination of the files under docker/ is checked.
 #
+# The README's tour, too, is run in both, with the demo's template.
+#
 #   tools/compose-test.sh               the file in the image is dist/static/platform-kernel
 #   OVER=file tools/compose-test.sh     with one more compose file over docker-compose.sandbox.yml
 #
@@ -81,14 +83,27 @@ for n in 0 1; do
   printf '%s\n' "HTTPS_PORT=${ports[n * 2]}" "HTTP_PORT=${ports[n * 2 + 1]}" "KERNEL_OWNER_EMAIL=owner@$tenant.example" \
     "KERNEL_OWNER_PASSWORD=correct horse $tenant" "POSTGRES_PASSWORD=secretof${tenant//-/}" >"$work/$tenant.env"
 done
-started="$(now)"
-waiting=()
-for tenant in "${tenants[@]}"; do
-  compose "$tenant" up -d --wait --no-build --pull never >"$work/$tenant.up" 2>&1 && echo "$(since "$started")" >"$work/$tenant.took" &
-  waiting+=($!)
-done
-for n in 0 1; do wait "${waiting[n]}" || { cat "$work/${tenants[n]}.up" >&2; say_why "${tenants[n]} does not come up."; }; done
-for tenant in "${tenants[@]}"; do pass "$tenant: from up to healthy $(cat "$work/$tenant.took") ms, two tenants at once"; done
+bring_up() { # both, at once
+  local tenant n waiting=() started
+  started="$(now)"
+  for tenant in "${tenants[@]}"; do
+    compose "$tenant" up -d --wait --no-build --pull never >"$work/$tenant.up" 2>&1 && since "$started" >"$work/$tenant.took" &
+    waiting+=($!)
+  done
+  for n in 0 1; do wait "${waiting[n]}" || { cat "$work/${tenants[n]}.up" >&2; say_why "${tenants[n]} does not come up."; }; done
+  for tenant in "${tenants[@]}"; do pass "$tenant: from up to healthy $(cat "$work/$tenant.took") ms, two tenants at once"; done
+}
+take_down() { # both, and all that is theirs
+  local tenant left
+  for tenant in "${tenants[@]}"; do
+    compose "$tenant" down -v >/dev/null 2>&1
+    left="$(docker ps -aq --filter "label=com.docker.compose.project=$tenant"; docker volume ls -q --filter "label=com.docker.compose.project=$tenant"; docker network ls -q --filter "label=com.docker.compose.project=$tenant")"
+    [ -z "$left" ] || stop "$tenant left behind: $left"
+  done
+  pass "down -v leaves no container, volume or network"
+}
+volumes_before="$(docker volume ls -q | sort)"
+bring_up
 docker stats --no-stream --format '{{.Name}} {{.MemUsage}}' >"$work/stats"
 while read -r line; do say "memory: $line"; done <"$work/stats"
 
@@ -152,14 +167,24 @@ compose "${tenants[0]}" up -d --wait --no-build --pull never >"$work/again" 2>&1
 token="$(sign_in "${ports[0]}" "${tenants[0]}" | field accessToken)" || say_why "the owner does not get in after down and up."
 curl -skf "https://localhost:${ports[0]}/api/v1/users" -H "Authorization: Bearer $token" | grep -q "ada@${tenants[0]}.example" || stop "down and up lost data."
 pass "down ($took ms) and up again keeps the data"
-for tenant in "${tenants[@]}"; do
-  compose "$tenant" down -v >/dev/null 2>&1
-  left="$(docker ps -aq --filter "label=com.docker.compose.project=$tenant"; docker volume ls -q --filter "label=com.docker.compose.project=$tenant"; docker network ls -q --filter "label=com.docker.compose.project=$tenant")"
-  [ -z "$left" ] || stop "$tenant left behind: $left"
+take_down
+[ "$(docker volume ls -q | sort)" = "$volumes_before" ] || stop "volumes without a name are left: $(comm -13 <(echo "$volumes_before") <(docker volume ls -q | sort))"
+
+# --- The tour, from outside, in both.
+awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md >"$work/tour"
+mkdir "$work/bin"
+printf '#!/bin/sh\nexec docker exec "$KERNEL" /platform-kernel "$@"\n' >"$work/bin/platform-kernel"
+chmod +x "$work/bin/platform-kernel"
+for tenant in "${tenants[@]}"; do echo "KERNEL_TEMPLATE=demo" >>"$work/$tenant.env"; done
+bring_up
+for n in 0 1; do
+  KERNEL="$(container "${tenants[n]}" kernel)" PATH="$work/bin:$PATH" PK_URL="http://localhost:${ports[n * 2 + 1]}" \
+    bash -euo pipefail "$work/tour" >"$work/toured" 2>&1 || { tail -n 15 "$work/toured" >&2; stop "the tour ends early in ${tenants[n]}."; }
+  grep -qxF "travel: 2500 cents" "$work/toured" || stop "the tour in ${tenants[n]} moved no money."
+  grep -qE "^the 26th: 4" "$work/toured" || stop "the tour in ${tenants[n]} hit no limit."
+  pass "the tour runs in ${tenants[n]}"
 done
-left="$(docker volume ls -q --filter dangling=true)"
-[ -z "$left" ] || say "volumes that nobody uses, of this or other runs: $left"
-pass "down -v leaves no container, volume or network"
+take_down
 
 # --- The parts alone, as a developer starts them.
 stack=(--progress quiet -p pk-test-parts --env-file docker/versions.env -f docker/docker-compose.yml -f docker/docker-compose.ci.yml)

@@ -11,7 +11,7 @@
 set -euo pipefail
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 home="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel/parts"
-all="postgres valkey redis seaweedfs"
+all="postgres valkey redis seaweedfs kafka"
 parts="${PARTS:-$all}"
 say() { printf 'parts: %s\n' "$*" >&2; }
 
