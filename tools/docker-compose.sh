@@ -14,9 +14,9 @@ if ! "$plugin" version --short 2>/dev/null | grep -qxF "${version#v}"; then
   cd "$work"
   # `go install` refuses a module with exclude lines; as a dependency of another it builds.
   go mod init compose >&2
-  go get "github.com/docker/compose/v2@$version" >&2
+  go get "github.com/docker/compose/v2/cmd@$version" >&2
   mkdir -p "$(dirname "$plugin")"
-  go build -trimpath -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=${version#v}" -o "$plugin.new" github.com/docker/compose/v2/cmd >&2
+  go build -mod=mod -trimpath -ldflags "-s -w -X github.com/docker/compose/v2/internal.Version=${version#v}" -o "$plugin.new" github.com/docker/compose/v2/cmd >&2
   mv "$plugin.new" "$plugin"
 fi
 printf '%s\n' "$place"
