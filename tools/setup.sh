@@ -2,7 +2,8 @@
 # Looks for what building Platform Kernel needs and offers to install what is missing.
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
-#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer
+#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer, and what --parts asks for
+#   tools/setup.sh --parts  also what the real servers of tools/parts.sh use: Java and Maven (Kafka), Redis, OpenSSL, curl
 #
 # Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), OpenSSL (for librdkafka alone), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
@@ -49,6 +50,15 @@ if [ "${1:-}" = --tests ]; then
   have grpcurl || have go || missing+=(go)
   [ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 fi
+case "${1:-}" in --tests | --parts)
+  have java || missing+=(java)
+  have mvn || missing+=(maven)
+  { have redis-cli && { have redis-server || have redis-check-rdb; }; } || missing+=(redis)
+  have openssl || missing+=(openssl-program)
+  have curl || missing+=(curl)
+  [ -e /usr/share/zoneinfo/UTC ] || missing+=(zones)
+  ;;
+esac
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
 # packages <manager>: the missing ones under that manager's names.
@@ -71,6 +81,16 @@ packages() {
       pacman-libvips) echo pkgconf libvips ;;
       pacman-openssl) echo pkgconf openssl ;;
       pacman-python) echo python python-pip ;;
+      apt-java) echo default-jre-headless ;;
+      dnf-java) echo java-latest-openjdk-headless ;;
+      pacman-java) echo jre-openjdk-headless ;;
+      # The server of Debian's redis-tools has no system service that would start with it.
+      apt-redis) echo redis-tools ;;
+      dnf-redis | pacman-redis) echo redis ;;
+      *-openssl-program) echo openssl ;;
+      *-zones) echo tzdata ;;
+      *-maven) echo maven ;;
+      *-curl) echo curl ;;
       *-zstd) echo zstd ;;
       *-npm) echo npm ;;
       *-file) echo file ;;

@@ -1,7 +1,7 @@
 //! What the replicas of a sandbox tell each other, so that they behave as one.
 //!
 //! Messages go through the cell's part of the cache: Valkey carries them where there is one, else Postgres' NOTIFY.
-//! `docs/decisions/0018-replicas.md` says what is said and what happens when it does not arrive.
+//! `docs/decisions/0020-replicas.md` says what is said and what happens when it does not arrive.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
