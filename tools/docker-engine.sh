@@ -43,7 +43,15 @@ base_debian() {
   say "making $image with debootstrap"
   command -v debootstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap
   debootstrap --variant=minbase "$DEBIAN_VERSION" "$work/debian" >"$work/debootstrap.log" 2>&1 || { tail -5 "$work/debootstrap.log" >&2; stop "debootstrap failed."; }
-  tar -C "$work/debian" -c . | docker import - "$image" >/dev/null
+  # The sources of the official image.
+  printf 'deb http://deb.debian.org/%s main\n' "debian $DEBIAN_VERSION" "debian $DEBIAN_VERSION-updates" \
+    "debian-security $DEBIAN_VERSION-security" > "$work/debian/etc/apt/sources.list"
+  # It trusts what this machine trusts, in a file that its own package of roots leaves alone.
+  local roots=/usr/local/etc/roots.pem
+  cp -L /etc/ssl/certs/ca-certificates.crt "$work/debian$roots"
+  cp -a /etc/apt/apt.conf.d/. "$work/debian/etc/apt/apt.conf.d/"
+  tar -C "$work/debian" -c . | docker import - "$image" \
+    --change "ENV SSL_CERT_FILE=$roots NODE_EXTRA_CA_CERTS=$roots PIP_CERT=$roots CARGO_HTTP_CAINFO=$roots" >/dev/null
   rm -rf "$work/debian"
 }
 base_tools() { # <image> <folder of this machine> <its place in the image> [PATH]
@@ -64,7 +72,9 @@ kernel_image() {
   base_debian
   if [ "${FULL:-}" = 1 ]; then
     base_tools "rust:$RUST_VERSION-$DEBIAN_VERSION" "$(rustc --print sysroot)" /usr/local/rust /usr/local/rust/bin
-    base_tools "node:$NODE_VERSION-$DEBIAN_VERSION-slim" "$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")" /usr/local/node /usr/local/node/bin
+    # Not the folder of this machine's node, which may be all of /usr: node and npm are npm packages, too.
+    npm install --silent --no-audit --no-fund --prefix "$work/node" "node@$NODE_VERSION" npm@10
+    base_tools "node:$NODE_VERSION-$DEBIAN_VERSION-slim" "$work/node" /usr/local/node /usr/local/node/node_modules/.bin
   else
     [ -x dist/static/platform-kernel ] || stop "there is no dist/static/platform-kernel: run make release first."
     mkdir -p "$work/binary/out"

@@ -1,5 +1,5 @@
 //! Kafka beside the log: events go out to it from the tables in Postgres, which stay the record, and those of outsiders
-//! come in (`docs/decisions/0019-kafka.md`).
+//! come in (`docs/decisions/0021-kafka.md`).
 //!
 //! [`Kafka`] is one for the process: the producer, the topics, the figures. A [`Feed`] carries a sandbox's events out,
 //! a [`Group`] brings records in.
