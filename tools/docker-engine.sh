@@ -43,6 +43,9 @@ base_debian() {
   say "making $image with debootstrap"
   command -v debootstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap
   debootstrap --variant=minbase "$DEBIAN_VERSION" "$work/debian" >"$work/debootstrap.log" 2>&1 || { tail -5 "$work/debootstrap.log" >&2; stop "debootstrap failed."; }
+  # The sources of the official image.
+  printf 'deb http://deb.debian.org/%s main\n' "debian $DEBIAN_VERSION" "debian $DEBIAN_VERSION-updates" \
+    "debian-security $DEBIAN_VERSION-security" > "$work/debian/etc/apt/sources.list"
   # It trusts what this machine trusts, in a file that its own package of roots leaves alone.
   local roots=/usr/local/etc/roots.pem
   cp -L /etc/ssl/certs/ca-certificates.crt "$work/debian$roots"
