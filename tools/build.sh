@@ -12,7 +12,7 @@ case "${1:-}" in
   --static) static=yes ;;
   *) sed -n '2,5p' "$0" >&2; exit 2 ;;
 esac
-tools/setup.sh
+if [ "$static" = yes ]; then tools/setup.sh --static; else tools/setup.sh; fi
 
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
 payload="$cache/payload"

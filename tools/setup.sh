@@ -4,6 +4,7 @@
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
 #   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer, and what --parts asks for
 #   tools/setup.sh --parts  also what the real servers of tools/parts.sh use: Java and Maven (Kafka), Redis, OpenSSL, curl
+#   tools/setup.sh --static for the static file: its libraries come from static-libs.sh
 #
 # Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), OpenSSL (for librdkafka alone), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
@@ -39,11 +40,11 @@ has_python() {
 missing=()
 { have cc && have ld && have strip && have make; } || missing+=(compiler)
 has_libclang || missing+=(libclang)
-has_libvips || missing+=(libvips)
+[ "${1:-}" = --static ] || has_libvips || missing+=(libvips)
 has_openssl || missing+=(openssl)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
-have npm || missing+=(npm)
+have npm || "$(dirname "$0")/console.sh" built || missing+=(npm)
 if [ "${1:-}" = --tests ]; then
   have file || missing+=(file)
   have chromium || have chromium-browser || have google-chrome || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
