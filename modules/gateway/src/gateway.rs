@@ -23,7 +23,7 @@ use crate::{
     rate::Buckets,
     standings::Standings,
     table::{RouteTable, Target},
-    traffic::Traffic,
+    traffic::{Traffic, UnderWay},
     visit::{Arrival, Visit},
 };
 
@@ -126,8 +126,22 @@ impl Gateway {
     /// The extensions [`PeerAddr`](crate::door::PeerAddr) and [`Secure`](crate::door::Secure) tell about the
     /// connection.
     pub async fn call(self: &Arc<Self>, request: http::Request<Body>) -> http::Response<Body> {
+        self.take(request, self.enter()).await
+    }
+
+    /// Counts a request before it is known what it is; none when the sandbox drains. From then on draining waits for it.
+    pub(crate) fn enter(&self) -> Option<UnderWay> {
+        self.core.traffic.request()
+    }
+
+    /// Answers a request that was counted.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        request: http::Request<Body>,
+        place: Option<UnderWay>,
+    ) -> http::Response<Body> {
         let visit = Arc::new(Visit::new(Arc::clone(&self.core), &request));
-        layers::stack().go(Arrival::new(request, visit)).await
+        layers::stack().go(Arrival { place, ..Arrival::new(request, visit) }).await
     }
 
     /// The sandbox it belongs to.

@@ -18,6 +18,7 @@ use crate::{
     problem::{Form, Scene},
     rpc,
     table::{Entry, Found, Matched},
+    traffic::UnderWay,
 };
 
 pub(crate) type Request = http::Request<Body>;
@@ -27,13 +28,15 @@ pub(crate) type Response = http::Response<Body>;
 pub(crate) struct Arrival {
     pub request: Request,
     pub visit: Arc<Visit>,
+    /// Its place among what is under way, taken when it came in.
+    pub place: Option<UnderWay>,
     /// The room that its body takes, once it was read: until the head of the answer is there.
     pub room: Option<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
     pub(crate) fn new(request: Request, visit: Arc<Visit>) -> Self {
-        Self { request, visit, room: None }
+        Self { request, visit, place: None, room: None }
     }
 }
 

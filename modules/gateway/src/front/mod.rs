@@ -36,6 +36,7 @@ use crate::{
     Gateway, OperatorGate,
     layers::{harden, id_header, identify},
     problem::{Form, Scene, render},
+    traffic::UnderWay,
     visit::Identity,
 };
 pub use host::HostRules;
@@ -180,8 +181,8 @@ impl Front {
         if by_header {
             request.extensions_mut().insert(SandboxByHeader);
         }
-        let gateway = self.gateway(&name).await?;
-        Ok(gateway.call(request).await)
+        let (gateway, place) = self.gateway(&name).await?;
+        Ok(gateway.take(request, place).await)
     }
 
     /// The sandbox that a request is for, and whether the header named it. The header counts on hosts of `default`
@@ -205,13 +206,14 @@ impl Front {
         }
     }
 
-    /// The gateway; once more if the one that came was closed in the meantime.
-    async fn gateway(&self, name: &SandboxName) -> Result<Arc<Gateway>> {
+    /// The gateway and a place in it; once more if the one that came was closed in the meantime.
+    async fn gateway(&self, name: &SandboxName) -> Result<(Arc<Gateway>, Option<UnderWay>)> {
         let begun = Instant::now();
         loop {
             let gateway = self.cells.gateway(name).await?;
-            if !gateway.is_draining() || begun.elapsed() >= PATIENCE {
-                return Ok(gateway);
+            let place = gateway.enter();
+            if place.is_some() || begun.elapsed() >= PATIENCE {
+                return Ok((gateway, place));
             }
             tokio::time::sleep(PAUSE).await;
         }

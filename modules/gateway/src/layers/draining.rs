@@ -15,16 +15,18 @@ use crate::{
 pub(crate) struct Draining;
 
 impl Around for Draining {
-    async fn take(self, arrival: Arrival, onward: impl Onward) -> Response {
+    async fn take(self, mut arrival: Arrival, onward: impl Onward) -> Response {
         let visit = Arc::clone(&arrival.visit);
+        let place = arrival.place.take();
         // What the operator asks of the process only passes through here: resetting the very sandbox whose host was asked
         // must not wait for itself.
         if visit.entry().is_some_and(|entry| entry.operation.access == Access::Operator) {
             let _passing = visit.core.traffic.pass();
+            drop(place);
             return onward.go(arrival).await;
         }
         let traffic = &visit.core.traffic;
-        let Some(_under_way) = traffic.request() else { return refuse(closing()) };
+        let Some(_under_way) = place.or_else(|| traffic.request()) else { return refuse(closing()) };
         tokio::select! {
             biased;
             response = onward.go(arrival) => traffic.follow(response),
@@ -59,5 +61,19 @@ mod tests {
         kernel.core.traffic.drain().await;
         let arrival = kernel.arrival(http::Request::get("/"));
         assert_eq!(around(Draining, arrival, |_| Response::default()).await.status(), 503);
+    }
+
+    #[tokio::test]
+    async fn who_came_in_before_it_closed_is_answered() {
+        let kernel = gateway().await;
+        let place = kernel.core.traffic.request();
+        let traffic = kernel.core.traffic.clone();
+        let draining = tokio::spawn(async move { traffic.drain().await });
+        while !kernel.core.traffic.is_draining() {
+            tokio::task::yield_now().await;
+        }
+        let arrival = Arrival { place, ..kernel.arrival(http::Request::get("/")) };
+        assert_eq!(around(Draining, arrival, |_| Response::default()).await.status(), 200);
+        draining.await.unwrap();
     }
 }

@@ -34,7 +34,7 @@ impl Service<Arrival> for Link {
 }
 
 async fn answer(arrival: Arrival) -> Result<Response> {
-    let Arrival { mut request, visit, room: _until_the_head_is_there } = arrival;
+    let Arrival { mut request, visit, room: _until_the_head_is_there, .. } = arrival;
     let cx = visit.cx.get().ok_or_else(|| Error::internal("a request reached its link without a context"))?;
     let entry = visit.operation()?;
     match entry.target {
