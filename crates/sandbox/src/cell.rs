@@ -285,7 +285,7 @@ impl Cell {
         let closed = billing_link.terminated(&cell.cx("gateway")).await?;
         cell.gateway.learn_standings(closed);
         cell.share_rights().await?;
-        cell.share_news(&news).await?;
+        cell.share_news().await?;
         cell.start(kafka, &subscriptions, billing_link)?;
         Ok(cell)
     }

@@ -271,7 +271,8 @@ impl Blobs {
     /// # Errors
     /// What the store says.
     pub async fn written_within(&self, time: Duration) -> Result<bool> {
-        let is_old = |at: DateTime<Utc>| Utc::now().signed_duration_since(at).to_std().is_ok_and(|age| age > time);
+        let is_old =
+            |at: DateTime<Utc>| Utc::now().signed_duration_since(at).to_std().is_ok_and(|age| age > time);
         let found = self.place.store().list(Some(&self.own.folder(None)));
         found.try_any(|found| std::future::ready(!is_old(found.last_modified))).await.map_err(fault)
     }

@@ -5,10 +5,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use fabric::{
-    cache::{Cache, Heard, Subscription},
-    log::News,
-};
+use fabric::cache::{Cache, Heard, Subscription};
 use iam::Change;
 use kernel::{Error, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -106,10 +103,10 @@ impl Cell {
 
     /// Events that one replica's relay moved are news for the readers of all. Without word of them each relay finds out
     /// within a second.
-    pub(super) async fn share_news(&self, news: &Arc<News>) -> Result<()> {
+    pub(super) async fn share_news(&self) -> Result<()> {
         let line = Arc::new(Line { cache: self.cache.clone(), topic: NEWS, me: Uuid::new_v4() });
         let mut ears = self.cache.subscribe(NEWS).await?;
-        let (hearing, told, stop) = (Arc::clone(&line), Arc::clone(news), self.stop.clone());
+        let (hearing, told, stop) = (Arc::clone(&line), Arc::clone(&self.news), self.stop.clone());
         self.tasks.spawn(async move {
             loop {
                 let types: Option<Vec<String>> = tokio::select! {
@@ -121,7 +118,7 @@ impl Cell {
                 }
             }
         });
-        let (mut moves, stop) = (news.moves(), self.stop.clone());
+        let (mut moves, stop) = (self.news.moves(), self.stop.clone());
         self.tasks.spawn(async move {
             loop {
                 let moved = tokio::select! {

@@ -85,7 +85,8 @@ impl Bucket {
             }
             // Not of the key: of the bucket, or of the upload.
             NotFound { .. } => {
-                Error::new(Slug::DependencyUnavailable, "The file store does not take files just now.").because(error)
+                Error::new(Slug::DependencyUnavailable, "The file store does not take files just now.")
+                    .because(error)
             }
             error => fault(error),
         })
@@ -111,7 +112,9 @@ impl Bucket {
     /// Gives up uploads that began this long ago; answers how many. Those of living replicas are younger.
     pub(in crate::blobs) async fn clear_uploads_older_than(&self, age: Duration) -> Result<u64> {
         let notes = self.store().list(Some(&Path::from(STAGING)));
-        let is_dead = |began: DateTime<Utc>| Utc::now().signed_duration_since(began).to_std().is_ok_and(|old| old >= age);
+        let is_dead = |began: DateTime<Utc>| {
+            Utc::now().signed_duration_since(began).to_std().is_ok_and(|old| old >= age)
+        };
         let mut count = 0;
         let mut notes = std::pin::pin!(notes);
         while let Some(note) = notes.try_next().await.map_err(fault)? {
