@@ -42,7 +42,7 @@ pub(super) fn read(options: &ValkeyOptions) -> Result<(Config, Place), ValkeyErr
     config.version = RespVersion::RESP2;
     if tls {
         config.tls = Some(TlsConfig {
-            connector: client_tls(options.roots.as_deref())?.into(),
+            connector: client_tls(options.roots.as_deref())?,
             hostnames: host_mapping(&config.server),
         });
     }
