@@ -6,6 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
 use super::archive::{Archive, WINDOW_LOG};
 use super::error::{EmbeddedError, IoContext};
 use super::place::Account;
@@ -138,12 +140,24 @@ fn make_folder(path: &Path, access: Access<'_>) -> Result<(), EmbeddedError> {
         Access::Everyone => {
             // Of an archive without folder entries the parents are made as needed.
             fs::create_dir_all(path).context("create", path)?;
-            fs::set_permissions(path, Permissions::from_mode(0o755)).context("set the mode of", path)
+            fs::set_permissions(path, Permissions::from_mode(0o755)).context("set the mode of", path)?;
         }
         Access::Only(account) => {
             fs::DirBuilder::new().mode(0o700).create(path).context("create", path)?;
-            account.give(path)
+            account.give(path)?;
         }
+    }
+    spread(path);
+    Ok(())
+}
+
+/// Has ext4 look for a place of its own for each folder in this one, as `chattr +T` does. It takes long to put thousands
+/// of files where thousands were deleted in the last minutes, as databases are: 1.3 s instead of 0.1 s for 3,000 files,
+/// and 0.3 s this way. Other file systems do not know it and do not need it.
+fn spread(folder: &Path) {
+    let Ok(folder) = File::open(folder) else { return };
+    if let Ok(flags) = ioctl_getflags(&folder) {
+        ioctl_setflags(&folder, flags | IFlags::TOPDIR).ok();
     }
 }
 
