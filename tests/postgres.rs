@@ -171,7 +171,8 @@ impl Load {
 }
 
 async fn expect_all(api: &Api, load: &Load) {
-    for emails in load.kept.lock().unwrap().clone().chunks(100) {
+    let kept = load.kept.lock().unwrap().clone();
+    for emails in kept.chunks(100) {
         let list = emails.join(",");
         let path = format!("/api/v1/data/crm/contacts?email=in.({list})&limit=1&count=true");
         let found = api.get(&path).await.expect(200);
