@@ -33,7 +33,8 @@ RUN tools/with-python.sh tools/pack-postgres.sh /cache/platform-kernel/payload
 FROM native AS binary
 COPY . ./
 COPY --from=web /src/web/dist ./web/dist
-RUN tools/build.sh --static && install -D dist/static/platform-kernel /out/platform-kernel
+# The console is newer than its sources, also where its stage came out of the cache and they out of a fresh clone.
+RUN touch web/dist/index.html && tools/build.sh --static && install -D dist/static/platform-kernel /out/platform-kernel
 
 FROM ${BINARY} AS made
 

@@ -34,7 +34,8 @@ valid() { # <arguments of docker compose>…
   docker compose "$@" config --quiet || stop "not valid: docker compose $*"
   checked=$((checked + 1))
 }
-overlays=(ci.yml kafka.yaml gateway.yaml pact.yml)
+# What empties comes last.
+overlays=(kafka.yaml gateway.yaml pact.yml ci.yml)
 for versions in "" docker/versions.env; do
   environment=(--env-file "${versions:-/dev/null}")
   valid "${environment[@]}" -f docker-compose.sandbox.yml
