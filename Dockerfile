@@ -22,7 +22,7 @@ RUN npm run build
 # libvips and its codecs as static libraries, and PostgreSQL as it is carried.
 FROM rust:${RUST_VERSION}-${DEBIAN_VERSION} AS native
 RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      build-essential libclang-dev python3 python3-venv zstd binutils ca-certificates
+      build-essential libclang-dev libssl-dev pkg-config python3 python3-venv zstd binutils ca-certificates
 WORKDIR /src
 ENV XDG_CACHE_HOME=/cache YES=1
 COPY tools ./tools
@@ -33,7 +33,8 @@ RUN tools/with-python.sh tools/pack-postgres.sh /cache/platform-kernel/payload
 FROM native AS binary
 COPY . ./
 COPY --from=web /src/web/dist ./web/dist
-RUN tools/build.sh --static && install -D dist/static/platform-kernel /out/platform-kernel
+# The console is newer than its sources, also where its stage came out of the cache and they out of a fresh clone.
+RUN touch web/dist/index.html && tools/build.sh --static && install -D dist/static/platform-kernel /out/platform-kernel
 
 FROM ${BINARY} AS made
 

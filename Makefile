@@ -2,7 +2,7 @@
 # YES=1 answers the questions; ARGS="…" goes to the program or to cargo test.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run build release payload setup test lint bench soak container-test notices clean
+.PHONY: help run build release payload setup test lint bench soak parts parts-stop container-test notices clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ lint: setup ## Format, lints and licences alone
 	@ONLY=lint tools/test.sh
 
 bench: build ## Each claim of speed, measured beside something real
-	@for bench in link events http money; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
+	@for bench in link cache events log http money; do echo "== $$bench"; cargo bench --quiet --bench $$bench || exit 1; done
 	@echo "== images"; cargo bench --quiet -p vips --bench images
 	@echo "== flags"; cargo bench --quiet -p flags --bench evaluate
 	@# These only start the packed program and watch the clock: no need to compile them for speed.
@@ -40,8 +40,17 @@ soak: ## The tests of faults and of money, many times over
 	@tools/setup.sh --tests
 	@KILLS=$${KILLS:-20} MONEY_OPERATIONS=$${MONEY_OPERATIONS:-50000} SUITES="faults money" tools/test.sh --nocapture
 
-container-test: release ## The image FROM scratch, run for real by a Docker engine
+parts: ## Real Kafka, PostgreSQL, Valkey, Redis, S3 for the tests, on free ports of 127.0.0.1
+	@tools/setup.sh --parts
+	@tools/parts.sh up
+
+parts-stop: ## End what `make parts` started; the data stay
+	@tools/parts.sh stop
+
+container-test: release ## The image FROM scratch and the compose files, run for real by a Docker engine
+	@tools/setup.sh --tests
 	@tools/container-test.sh
+	@tools/compose-test.sh
 
 notices: ## Write the list of crates in NOTICES.md anew
 	@python3 tools/notices.py

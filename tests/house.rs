@@ -36,8 +36,12 @@ fn allowed(name: &str) -> BTreeSet<&'static str> {
     match name {
         // Contracts with the world outside, which know nothing of the house; and a binding to a library.
         "kernel" | "proto" | "vips" => {}
-        "ports" | "fabric" | "flags" => {
+        "ports" | "flags" => {
             below.insert("kernel");
+        }
+        // Kafka carries the envelope of proto/.
+        "fabric" => {
+            below.extend(["kernel", "proto"]);
         }
         service if SERVICES.contains(&service) => {
             below.extend(["kernel", "ports", "fabric", "flags", "proto"]);

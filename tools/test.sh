@@ -10,7 +10,12 @@ cd "$(dirname "$0")/.."
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/platform-kernel"
 failed_steps=()
 said="$(mktemp -d "${TMPDIR:-/tmp}/platform-kernel-test.XXXXXX")"
-trap 'rm -rf "$said"' EXIT
+started_parts=no
+finish() {
+  [ "$started_parts" = no ] || tools/parts.sh stop
+  rm -rf "$said"
+}
+trap finish EXIT
 # What a step that failed said last is said again at the end: whoever reads a long log begins there.
 step() {
   local name="$1"; shift
@@ -72,6 +77,13 @@ if [ "${ONLY:-}" != lint ]; then
 
   if [ -z "${SUITES:-}" ]; then
     PLATFORM_KERNEL_BIN="$built" step "console in Chromium" tools/console.sh e2e
+  fi
+
+  # The real servers that tests use, unless their addresses are given. Those that ran before go on after.
+  if [ -z "${TEST_POSTGRES_URL:-}" ]; then
+    [ -n "$(tools/parts.sh env)" ] || started_parts=yes
+    step "real parts" tools/parts.sh up
+    . <(tools/parts.sh env)
   fi
 
   printf '\n== tests\n' >&2

@@ -1,14 +1,13 @@
 //! `doctor`: everything a start needs, checked for real.
 
 mod ground;
+mod parts;
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use fabric::postgres::{Cluster, PgConnectOptions, embedded::Payload};
 use gateway::door::{LocalCa, TrustStores};
 use http::Method;
-use kernel::config::{Config, DatabaseServer};
+use kernel::config::Config;
 use serde::Serialize;
 
 use super::Call;
@@ -25,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Check everything a start needs, and say what to do.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Changes nothing. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
+Changes nothing that stays. Exits with 1 when something would keep a kernel from starting, or a running one is not well.
 
 Examples:
   platform-kernel doctor
@@ -80,7 +79,10 @@ pub async fn run(args: Args, call: Call) -> Result<(), Failure> {
         warnings => findings.extend(warnings.iter().map(|w| Finding::new("configuration", State::Note, w))),
     }
     findings.extend(ground::look(config));
-    findings.push(postgres(config).await);
+    findings.push(parts::postgres(config).await);
+    findings.extend(parts::valkey(config).await);
+    findings.extend(parts::kafka(config).await);
+    findings.extend(parts::files(config).await);
     let running = Running::read(&config.data_dir);
     match &running {
         Some(running) => findings.extend(kernel(config, running).await),
@@ -112,47 +114,6 @@ fn report(findings: &[Finding], json: bool) -> Result<(), Failure> {
         output::line(closing)?;
     }
     if bad == 0 { Ok(()) } else { Err(Failure::told(1)) }
-}
-
-/// The embedded server is there; an external one is asked.
-async fn postgres(config: &Config) -> Finding {
-    const WHAT: &str = "PostgreSQL";
-    let url = match &config.database.server {
-        DatabaseServer::Embedded { .. } => {
-            return match Payload::find() {
-                Ok(payload) if payload.has_data() => {
-                    Finding::new(WHAT, State::Good, "carried, with prepared templates")
-                }
-                Ok(_) => Finding::new(WHAT, State::Good, "carried; the first start makes the templates"),
-                Err(error) => Finding::new(WHAT, State::Bad, error),
-            };
-        }
-        DatabaseServer::External { url, .. } => url,
-    };
-    let options = match PgConnectOptions::from_str(url.expose()) {
-        Ok(options) => options,
-        Err(error) => return Finding::new(WHAT, State::Bad, format!("DATABASE_URL can't be read: {error}")),
-    };
-    let place = format!("{}:{}", options.get_host(), options.get_port());
-    let cluster = Cluster::new(options);
-    let asked = tokio::time::timeout(PATIENCE, cluster.databases("pk_")).await;
-    cluster.close().await;
-    match asked {
-        Ok(Ok(found)) => Finding::new(
-            WHAT,
-            State::Good,
-            format!("{place} answers; {} databases of ours there", found.len()),
-        ),
-        Ok(Err(error)) => Finding::new(WHAT, State::Bad, format!("{place}: {error}")),
-        Err(_) => Finding::new(
-            WHAT,
-            State::Bad,
-            format!(
-                "{place} did not answer within {} s; check address, port and firewall",
-                PATIENCE.as_secs()
-            ),
-        ),
-    }
 }
 
 /// No kernel runs on the folder: its ports must be free.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use kernel::config::{Kind, SETTINGS, Setting};
 
 /// Headings and which settings stand under them, by the beginning of their names. The longest that fits holds.
-const GROUPS: [(&str, &[&str]); 7] = [
+const GROUPS: [(&str, &[&str]); 8] = [
     ("Data and first start", &["KERNEL_"]),
     ("Listeners", &["GATEWAY_", "IAM_", "GRPC_", "KERNEL_PORT_OFFSET", "KERNEL_TRUSTED_PROXIES"]),
     ("Bounds and shutdown", &["GATEWAY_REQUEST_", "GATEWAY_SHUTDOWN_", "SHUTDOWN_", "RATE_", "ENVOY_"]),
@@ -20,8 +20,9 @@ const GROUPS: [(&str, &[&str]); 7] = [
             "KERNEL_SANDBOX_MODE",
         ],
     ),
+    ("Parts outside", &["VALKEY_", "SSL_"]),
     ("Events, sandboxes, modules", &["KAFKA_", "SANDBOX_", "MODULE_", "KERNEL_ALLOWED_"]),
-    ("Mail, files, flags, names", &["SMTP_", "NOTIFY_", "FILES_", "FLAGS_", "KERNEL_DNS_"]),
+    ("Mail, files, flags, names", &["SMTP_", "NOTIFY_", "FILES_", "S3_", "FLAGS_", "KERNEL_DNS_"]),
     ("Log", &["LOG_"]),
 ];
 

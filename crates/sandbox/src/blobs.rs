@@ -1,12 +1,15 @@
 //! Whose blobs are whose: a sandbox writes under its own id, and reads what its ancestors and its template wrote. A prefix
 //! goes with the last sandbox that reads it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use fabric::blobs::{BlobPrefix, Blobs};
 use kernel::{Error, Result};
 
 use crate::{control::SandboxRow, error::OpenError, estate::Estate};
+
+/// A template is made in less; another replica may be making one that is in nobody's list yet.
+const MADE_WITHIN: Duration = Duration::from_secs(3600);
 
 impl Estate {
     /// The blobs of a sandbox.
@@ -49,8 +52,12 @@ impl Estate {
         read.extend(self.control.blob_prefixes().await?);
         let mut gone = 0;
         for prefix in there.into_iter().filter(|prefix| !read.contains(prefix.as_str())) {
-            self.parts.blobs.of(prefix).delete_below(None).await?;
-            gone += 1;
+            let is_templates = prefix.as_str().starts_with("pk__");
+            let blobs = self.parts.blobs.of(prefix);
+            if is_templates && blobs.bucket().is_some() && blobs.written_within(MADE_WITHIN).await? {
+                continue;
+            }
+            gone += u64::from(blobs.delete_below(None).await? > 0);
         }
         Ok(gone)
     }

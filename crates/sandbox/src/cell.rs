@@ -1,6 +1,8 @@
 //! A cell: one sandbox's services, wired to each other, with their tasks.
 
+mod feeding;
 mod following;
+mod replicas;
 mod services;
 
 use std::{
@@ -19,11 +21,15 @@ use domain_resolver::{DomainResolver, DomainResolverDeps, Hostnames};
 use event_bus::{EventBus, EventBusDeps};
 use fabric::{
     blobs::Blobs,
+    cache::Cache,
     crypto::RootKey,
     dialler::Dialler,
     dns::Dns,
     jobs::{Jobs, JobsOptions},
-    log::{Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions},
+    log::{
+        Consumer, Contexts, EventLog, News, Patterns, PostgresLog, Relay, Subscriptions,
+        kafka::{Feed, Kafka},
+    },
     postgres::{Database, DatabaseOptions, Login, Logins, Reason, Schemas},
     sql,
 };
@@ -59,7 +65,11 @@ pub struct Cell {
     pub(crate) generation: i64,
     clock: Clock,
     db: Database,
+    cache: Cache,
     log: Arc<dyn EventLog>,
+    news: Arc<News>,
+    /// What carries its events to Kafka, where there is one.
+    feed: Option<Arc<Feed>>,
     services: Services,
     gateway: Arc<Gateway>,
     stop: CancellationToken,
@@ -107,6 +117,7 @@ impl Cell {
     /// Wires the services and starts their tasks. The database must have today's schema.
     pub(crate) async fn open(deps: CellDeps<'_>) -> Result<Arc<Self>> {
         let CellDeps { name, key, logins, parts, .. } = deps;
+        let is_own = deps.database == name.database();
         let options = |login| logins.options(&parts.cluster, login, &deps.database);
         let db = Database::new(DatabaseOptions {
             app: options(Login::App),
@@ -250,12 +261,21 @@ impl Cell {
         })
         .map_err(Error::internal)?;
 
+        // A template that is being made, in another database, has nothing to tell the world.
+        let kafka = parts.kafka.as_ref().filter(|_| is_own);
+        let feed = kafka.map(|kafka| {
+            let contexts = Contexts::new(name.clone(), clock.clone(), "event-bus");
+            Feed::new(db.clone(), Arc::clone(kafka), contexts, name.clone(), deps.row.generation)
+        });
         let cell = Arc::new(Self {
             name,
             generation: deps.row.generation,
             clock,
             db,
+            cache: parts.cache.part(&format!("{}.{}", deps.row.id, deps.row.generation)),
             log,
+            news,
+            feed,
             services,
             gateway,
             stop: CancellationToken::new(),
@@ -264,20 +284,25 @@ impl Cell {
         });
         let closed = billing_link.terminated(&cell.cx("gateway")).await?;
         cell.gateway.learn_standings(closed);
-        cell.start(news, &subscriptions, billing_link)?;
+        cell.share_rights().await?;
+        cell.share_news().await?;
+        cell.start(kafka, &subscriptions, billing_link)?;
         Ok(cell)
     }
 
     fn start(
         self: &Arc<Self>,
-        news: Arc<News>,
+        kafka: Option<&Arc<Kafka>>,
         subscriptions: &Subscriptions,
         billing: BillingLink,
     ) -> Result<()> {
         let contexts = |service| Contexts::new(self.name.clone(), self.clock.clone(), service);
-        let relay = Relay::new(self.db.clone(), news, contexts("event-bus"));
+        let relay = Relay::new(self.db.clone(), Arc::clone(&self.news), contexts("event-bus"));
         let stop = self.stop.clone();
         self.tasks.spawn(async move { relay.run(stop).await });
+        if let Some(kafka) = kafka {
+            self.feed_kafka(kafka)?;
+        }
         self.follow_rights()?;
         self.follow_standings(billing)?;
         self.follow_flags()?;
@@ -332,6 +357,16 @@ impl Cell {
         &self.log
     }
 
+    /// Tells those who listen to its events that there is something new.
+    pub(crate) fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// What carries its events to Kafka.
+    pub(crate) fn feed(&self) -> Option<&Arc<Feed>> {
+        self.feed.as_ref()
+    }
+
     /// Its clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -360,8 +395,14 @@ impl Cell {
         Instant::now().saturating_duration_since(self.gateway.last_used())
     }
 
-    /// Whether it may sleep now: nothing waits in the outbox, and no service has still to hear of something.
+    /// Whether it may sleep now: nothing waits in the outbox or to be fed to Kafka, and no service has still to hear of
+    /// something.
     pub(crate) async fn may_sleep(&self) -> Result<bool> {
+        if let Some(feed) = &self.feed
+            && feed.waiting(&self.cx("sandbox")).await? > 0
+        {
+            return Ok(false);
+        }
         self.db
             .system(&self.cx("sandbox"), Reason::Sandbox)
             .query(sql!(

@@ -1,4 +1,9 @@
-use fabric::postgres::{ClusterError, MigrationError, embedded::EmbeddedError};
+use fabric::{
+    blobs::BucketError,
+    cache::ValkeyError,
+    log::kafka::KafkaFault,
+    postgres::{ClusterError, MigrationError, embedded::EmbeddedError},
+};
 
 /// Why the product could not be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +14,15 @@ pub enum OpenError {
     /// The server.
     #[error("{0}")]
     Cluster(#[from] ClusterError),
+    /// The bucket of files.
+    #[error("{0}")]
+    Bucket(#[from] BucketError),
+    /// The cache that replicas share.
+    #[error("{0}")]
+    Valkey(#[from] ValkeyError),
+    /// Kafka.
+    #[error("{0}")]
+    Kafka(#[from] KafkaFault),
     /// A migration of the control database or a template.
     #[error("{0}")]
     Migration(#[from] MigrationError),

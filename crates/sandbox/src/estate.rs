@@ -23,7 +23,7 @@ use kernel::{
 };
 use ports::http::ServiceRoutes;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cell::Cell,
@@ -65,6 +65,8 @@ pub struct Estate {
     timings: OnceLock<Timings>,
     stop: CancellationToken,
     keeper: Mutex<Option<JoinHandle<()>>>,
+    /// What reads Kafka.
+    pub(crate) reading: TaskTracker,
     /// What each closed sandbox failed with, for `/health`.
     pub(crate) failures: Mutex<BTreeMap<String, String>>,
     pub(crate) closing: std::sync::atomic::AtomicBool,
@@ -127,7 +129,7 @@ impl Estate {
         };
         let config = &options.config;
         let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
-        let parts = Parts::open(config).await?;
+        let mut parts = Parts::open(config, installation.key()).await?;
         step("postgres", &mut timings);
         parts.cluster.prepare(adopts(config)).await?;
         let migrations = match parts.cluster.is_single() {
@@ -137,6 +139,8 @@ impl Estate {
         let control_db = open_control(&parts, &migrations, installation.key()).await?;
         let control = Control::new(control_db.clone());
         check_key(&control, installation.key()).await?;
+        let stop = CancellationToken::new();
+        parts.listen_by(&control_db, &stop);
         step("control database", &mut timings);
         let templates = Templates::new(migrations);
         let operator = Arc::new(Operator::open(&installation, control.clone()).await?);
@@ -175,8 +179,9 @@ impl Estate {
             hostnames,
             slots: Mutex::default(),
             timings: OnceLock::new(),
-            stop: CancellationToken::new(),
+            stop,
             keeper: Mutex::default(),
+            reading: TaskTracker::new(),
             failures: Mutex::default(),
             closing: std::sync::atomic::AtomicBool::new(false),
             first: std::sync::atomic::AtomicBool::new(false),
@@ -203,6 +208,9 @@ impl Estate {
         estate.drop_stale(stale);
         estate.clear_blobs_later();
         let keeper = tokio::spawn(crate::keeper::keep(Arc::clone(&estate), estate.stop.clone()));
+        if let Some(kafka) = &estate.parts.kafka {
+            estate.read_kafka(kafka, estate.stop.clone());
+        }
         *estate.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
         estate.remember(timings);
         Ok(estate)
@@ -316,6 +324,10 @@ impl Estate {
         let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keeper) = keeper {
             let _ = keeper.await;
+        }
+        if self.parts.kafka.is_some() {
+            // It leaves the group, so that its partitions go to others at once. Within a bounded time by itself.
+            self.reading.wait().await;
         }
     }
 

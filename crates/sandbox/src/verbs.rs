@@ -311,6 +311,7 @@ impl Estate {
         self.close_cell(&turn.slot).await;
         self.raze(&turn.row).await.map_err(internal)?;
         self.forget(name);
+        self.remove_topics(name).await;
         self.clear_blobs_later();
         Ok(())
     }
@@ -384,6 +385,14 @@ impl Estate {
         }
         self.drop_later(aside);
         Ok(())
+    }
+
+    /// The sandbox's topics at Kafka go with it; where Kafka is away, they stay until their records are old.
+    async fn remove_topics(&self, name: &SandboxName) {
+        let Some(kafka) = self.parts.kafka.as_ref().filter(|_| !name.is_default()) else { return };
+        if let Err(fault) = kafka.remove_topics(name).await {
+            tracing::warn!(sandbox = %name, %fault, "the topics of a deleted sandbox are left at Kafka");
+        }
     }
 
     pub(crate) fn drop_later(self: &Arc<Self>, database: String) {

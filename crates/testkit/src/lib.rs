@@ -10,17 +10,21 @@
 
 mod api;
 mod binary;
+mod broker;
 mod folder;
 mod kernel;
 mod postgres;
 mod rpc;
+mod valkey;
 
 pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
+pub use broker::{Broker, KAFKA_PASSWORD, KAFKA_STRANGER, KAFKA_USER};
 pub use folder::data_folder;
 pub use kernel::{Kernel, KernelOptions};
 pub use postgres::{Postgres, SandboxDatabase};
 pub use rpc::method;
+pub use valkey::{Valkey, shared_redis, shared_valkey};
 
 /// The demo's password.
 pub const DEMO_PASSWORD: &str = "Sandbox2026!";

@@ -1,3 +1,8 @@
+use std::{
+    fs::Permissions,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+};
+
 use ::kernel::SandboxName;
 use fabric::{
     crypto::RootKey,
@@ -16,7 +21,7 @@ pub struct Postgres {
     server: EmbeddedPostgres,
     /// On 127.0.0.1, if it listens there.
     port: Option<u16>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// The database of a sandbox without a kernel around it: for the tests of a service on its own.
@@ -38,7 +43,7 @@ impl SandboxDatabase {
     /// A server with one sandbox's database, which has the tables of the kernel and of these services.
     pub async fn with(services: &[&str]) -> Self {
         const NAME: &str = "pk_default";
-        let server = Postgres::start(None).await;
+        let server = Postgres::start(None, Durability::Hybrid).await;
         let cluster = Cluster::new(server.administrator("postgres"));
         cluster.prepare(false).await.expect("the roles");
         let key = RootKey::new(&[1; 32]);
@@ -52,17 +57,30 @@ impl SandboxDatabase {
         let options = |login| logins.options(&cluster, login, NAME);
         let owner = options(Login::Owner);
         Migrations::from_files(files).apply(&owner).await.expect("the tables");
-        let db = Database::new(DatabaseOptions {
-            app: options(Login::App),
-            system: options(Login::System),
-            data: options(Login::Data),
-            budget: Budget::new(20),
-            pool_size: 6,
-            key,
-        });
+        let db = database(options, key);
         let app = options(Login::App);
         let admin = server.administrator(NAME);
         Self { db, schemas: Schemas::new(cluster, logins, NAME), owner, app, admin, server }
+    }
+
+    /// How another process reaches it; for [`SandboxDatabase::reach`].
+    pub fn address(&self) -> String {
+        let at = self.server.server.connection();
+        format!("{}\n{}\n{}\n{}", at.socket_dir.display(), at.port, at.user, at.password)
+    }
+
+    /// The database of another process, as its services reach it.
+    pub fn reach(address: &str) -> Database {
+        let mut lines = address.lines();
+        let mut line = || lines.next().expect("an address");
+        let admin = PgConnectOptions::new_without_pgpass()
+            .socket(line())
+            .port(line().parse().expect("a port"))
+            .username(line())
+            .password(line());
+        let (cluster, key) = (Cluster::new(admin), RootKey::new(&[1; 32]));
+        let logins = Logins::new(&SandboxName::default_sandbox(), key.clone());
+        database(|login| logins.options(&cluster, login, "pk_default"), key)
     }
 
     /// Ends the server, and says when that fails.
@@ -72,28 +90,39 @@ impl SandboxDatabase {
     }
 }
 
+fn database(options: impl Fn(Login) -> PgConnectOptions, key: RootKey) -> Database {
+    Database::new(DatabaseOptions {
+        app: options(Login::App),
+        system: options(Login::System),
+        data: options(Login::Data),
+        budget: Budget::new(20),
+        pool_size: 6,
+        key,
+    })
+}
+
 impl Postgres {
     /// A server as somebody else's would be, on a TCP port: nothing of the kernel's is in it.
     pub async fn bare() -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("its number").port();
         drop(free);
-        let postgres = Self::start(Some(port)).await;
+        let postgres = Self::start(Some(port), Durability::Persistent).await;
         postgres.forget_the_kernel().await;
         postgres
     }
 
-    async fn start(port: Option<u16>) -> Self {
+    async fn start(port: Option<u16>, durability: Durability) -> Self {
         let folder = data_folder();
         let server = EmbeddedPostgres::start(EmbeddedOptions {
             data_dir: folder.path().join("server"),
-            durability: Durability::Hybrid,
+            durability,
             tcp_port: port,
             max_connections: 100,
         })
         .await
         .unwrap_or_else(|error| panic!("the server does not start: {error}"));
-        Self { server, port, _folder: folder }
+        Self { server, port, folder }
     }
 
     /// A packed data folder brings templates and roles.
@@ -136,9 +165,40 @@ impl Postgres {
         connection.close().await.expect("closed");
     }
 
+    /// Ends the server as `kill` with this signal does (`INT` is a fast shutdown, `KILL` a crash); it comes back by itself.
+    /// Answers when it was gone.
+    pub async fn kill(&self, signal: &str) {
+        let pid = self.server.pid().expect("a server that runs");
+        let told =
+            std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+        assert!(told.expect("kill runs").success());
+        while self.server.pid() == Some(pid) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    /// From now on connections may be encrypted, with this certificate and key (PEM).
+    pub async fn encrypt(&self, certificate: &str, key: &str) {
+        let data = self.folder.path().join("server/pgdata");
+        let owner = std::fs::metadata(&data).expect("the server's data").uid();
+        for (name, text) in [("server.crt", certificate), ("server.key", key)] {
+            let file = data.join(name);
+            std::fs::write(&file, text).expect("a file");
+            std::fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("its mode");
+            std::os::unix::fs::chown(&file, Some(owner), None).expect("its owner");
+        }
+        self.run("postgres", "alter system set ssl = on").await;
+        self.run("postgres", "select pg_reload_conf()").await;
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port.expect("a server on a port")
+    }
+
     /// The address of a database for a user whose password is `secret`.
     pub fn url(&self, user: &str, database: &str) -> String {
-        let port = self.port.expect("a server on a port");
+        let port = self.port();
         format!("postgres://{user}:secret@127.0.0.1:{port}/{database}")
     }
 }

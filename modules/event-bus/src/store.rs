@@ -4,7 +4,7 @@ use fabric::{
     postgres::{Database, FromRow, Json, Tx, violated},
     sql,
 };
-use kernel::{Ctx, Error, Result, Slug, Timestamp};
+use kernel::{Ctx, Error, EventId, Result, Slug, Timestamp};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -32,6 +32,17 @@ pub struct VersionRow {
 const MOST_VERSIONS: i64 = 50;
 /// Most schemas of a tenant.
 const MOST_SCHEMAS: i64 = 2000;
+
+/// Whether the tenant has an event of this id, in the log or on its way there.
+pub async fn is_known(tx: &mut Tx, id: EventId) -> Result<bool> {
+    tx.query(sql!(
+        "select exists (select from kernel.event e where kernel.owns($1, e.tenant_id) and e.id = $2) \
+             or exists (select from kernel.outbox o where kernel.owns($1, o.tenant_id) and o.id = $2)"
+    ))
+    .bind(id)
+    .value()
+    .await
+}
 
 /// The versions that are registered for some types, oldest first.
 pub async fn versions(tx: &mut Tx, types: &[&str]) -> Result<Vec<VersionRow>> {

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Files, model::FileId};
 
+/// Takes in a file that its client has brought, or gives it up.
+const COLLECT: &str = "files.collect";
 /// Looks at a file that waits for it.
 const SCAN: &str = "files.scan";
 /// Removes a file whose 30 days are over.
@@ -23,6 +25,11 @@ const ERASE: &str = "files.erase";
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ScanJob {
     pub id: FileId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CollectJob {
+    id: FileId,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,6 +47,10 @@ pub(crate) async fn enqueue_scan(tx: &mut Tx, job: ScanJob) -> Result<()> {
     enqueue(tx, job).await.map(drop)
 }
 
+pub(crate) async fn enqueue_collect(tx: &mut Tx, id: FileId, at: Timestamp) -> Result<()> {
+    enqueue(tx, NewJob::new(COLLECT, &CollectJob { id }, at)?).await.map(drop)
+}
+
 pub(crate) async fn enqueue_destroy(tx: &mut Tx, id: FileId, at: Timestamp) -> Result<()> {
     enqueue(tx, NewJob::new(DESTROY, &DestroyJob { id }, at)?).await.map(drop)
 }
@@ -52,8 +63,12 @@ pub(crate) async fn enqueue_erase(tx: &mut Tx, folder: &BlobKey, at: Timestamp) 
 impl Files {
     /// Adds what is done for the jobs of this service.
     pub fn jobs(self: &Arc<Self>, jobs: Jobs) -> Jobs {
-        let [scans, ends, erases] = [(); 3].map(|()| Arc::clone(self));
-        jobs.on(SCAN, move |cx, job| {
+        let [collects, scans, ends, erases] = [(); 4].map(|()| Arc::clone(self));
+        jobs.on(COLLECT, move |cx, job| {
+            let files = Arc::clone(&collects);
+            async move { files.collect(&cx, job.payload::<CollectJob>()?.id).await }
+        })
+        .on(SCAN, move |cx, job| {
             let files = Arc::clone(&scans);
             async move { files.scan(&cx, job.payload::<ScanJob>()?.id).await }
         })

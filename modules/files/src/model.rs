@@ -16,6 +16,14 @@ pub type FileId = Id<FileKind>;
 
 /// Most bytes of a file that is uploaded in one request.
 pub(crate) const MOST_BYTES: u64 = 100 << 20;
+/// Most bytes of a file that a client brings to the store itself: what a store takes in one request (S3).
+pub(crate) const MOST_BROUGHT: u64 = 5_000_000_000;
+/// Files that are awaited of a tenant at the same time.
+pub(crate) const MOST_AWAITED: i64 = 100;
+/// How long a file is awaited.
+pub(crate) const AWAITED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How long the address of an awaited file is good.
+pub(crate) const ADDRESS_TIME: Duration = Duration::from_secs(3600);
 /// Uploads of a tenant at the same time.
 pub(crate) const MOST_UPLOADS: i64 = 100;
 /// The longest that an upload may take.
@@ -139,6 +147,14 @@ pub(crate) fn wrong_state(what: &str, state: FileState) -> Error {
 /// `internal`; ids and buckets are parts of keys.
 pub(crate) fn folder(tenant: TenantId, bucket: Bucket, id: FileId) -> Result<BlobKey> {
     format!("{tenant}/{}/{id}", bucket.text()).parse().map_err(Error::internal)
+}
+
+/// Where a client lays a file that was not looked at yet.
+///
+/// # Errors
+/// `internal`; ids are parts of keys.
+pub(crate) fn staging(tenant: TenantId, id: FileId) -> Result<BlobKey> {
+    format!("{tenant}/staging/{id}").parse().map_err(Error::internal)
 }
 
 /// A blob of a file: `original`, or one of its small versions.

@@ -16,10 +16,31 @@ pub(crate) struct Grant {
     pub tenant: TenantId,
     pub file: FileId,
     pub expires_at: Timestamp,
-    pub is_inline: bool,
+    pub allows: Allowed,
 }
 
-/// Tenant, file, end (microseconds), in place or not.
+/// What may be done with the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// Read it, to be kept.
+    Download,
+    /// Read it, to be shown in place.
+    Show,
+    /// Bring its bytes.
+    Upload,
+}
+
+impl Allowed {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Download => 0,
+            Self::Show => 1,
+            Self::Upload => 2,
+        }
+    }
+}
+
+/// Tenant, file, end (microseconds), what is allowed.
 const BODY: usize = 16 + 16 + 8 + 1;
 
 impl Grant {
@@ -42,11 +63,12 @@ impl Grant {
         }
         let id = |from: usize| Uuid::from_slice(&body[from..from + 16]).map_err(|_| wrong());
         let micros = body[32..40].iter().fold(0, |number: i64, byte| (number << 8) | i64::from(*byte));
+        let allows = [Allowed::Download, Allowed::Show, Allowed::Upload];
         let grant = Self {
             tenant: TenantId::from_uuid(id(0)?),
             file: FileId::from_uuid(id(16)?),
             expires_at: Timestamp::from_micros(micros).ok_or_else(wrong)?,
-            is_inline: body[40] == 1,
+            allows: allows.into_iter().find(|allows| allows.byte() == body[40]).ok_or_else(wrong)?,
         };
         if now >= grant.expires_at {
             return Err(Error::new(Slug::Gone, "The time of this address is over; ask for a fresh one."));
@@ -59,7 +81,7 @@ impl Grant {
         body[..16].copy_from_slice(self.tenant.uuid().as_bytes());
         body[16..32].copy_from_slice(self.file.uuid().as_bytes());
         body[32..40].copy_from_slice(&self.expires_at.micros().to_be_bytes());
-        body[40] = u8::from(self.is_inline);
+        body[40] = self.allows.byte();
         body
     }
 }
@@ -75,7 +97,8 @@ mod tests {
         let key = RootKey::new(&[5; 32]);
         let now = Timestamp::real();
         let end = now.plus(Duration::from_secs(60));
-        let grant = Grant { tenant: TenantId::new(), file: FileId::new(), expires_at: end, is_inline: true };
+        let grant =
+            Grant { tenant: TenantId::new(), file: FileId::new(), expires_at: end, allows: Allowed::Show };
         let token = grant.sign(&key);
         assert_eq!(Grant::read(&token, &key, now).unwrap(), grant);
         assert_eq!(Grant::read(&token, &key, end).unwrap_err().slug(), Slug::Gone);

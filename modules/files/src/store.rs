@@ -6,7 +6,7 @@ use fabric::{
 };
 use kernel::{Error, Result, TenantId, Timestamp, UserId};
 
-use crate::model::{Bucket, FileId, FileState, MOST_UPLOADS};
+use crate::model::{Bucket, FileId, FileState, MOST_AWAITED, MOST_UPLOADS};
 
 /// A file.
 #[derive(Debug, Clone, FromRow)]
@@ -117,6 +117,75 @@ pub(crate) async fn dead_uploads(system: &Handle, seconds: f64) -> Result<Vec<(T
         .bind(seconds)
         .all()
         .await
+}
+
+/// A file that its client brings to the store.
+#[derive(Debug, Clone, FromRow)]
+pub(crate) struct AwaitedRow {
+    pub id: FileId,
+    pub tenant_id: TenantId,
+    bucket: String,
+    pub name: String,
+    pub media_type: String,
+    size: i64,
+    pub uploaded_by: Option<UserId>,
+    pub expires_at: Timestamp,
+}
+
+impl AwaitedRow {
+    pub(crate) fn bucket(&self) -> Result<Bucket> {
+        Bucket::parse("bucket", &self.bucket).map_err(Error::internal)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size.unsigned_abs()
+    }
+}
+
+/// Notes a file that is awaited. None: of this tenant too many are.
+pub(crate) async fn await_file(
+    tx: &mut Tx,
+    bucket: Bucket,
+    (name, media_type, size): (&str, &str, i64),
+    uploaded_by: Option<UserId>,
+    expires_at: Timestamp,
+) -> Result<Option<AwaitedRow>> {
+    tx.query(sql!(
+        "insert into files.awaited (id, tenant_id, bucket, name, media_type, size, uploaded_by, expires_at)
+         select $2, $1, $3, $4, $5, $6, $7, $8
+         where (select count(*) from files.awaited a where kernel.owns($1, a.tenant_id)) < $9
+         returning *"
+    ))
+    .bind(FileId::new())
+    .bind(bucket.text())
+    .bind(name)
+    .bind(media_type)
+    .bind(size)
+    .bind(uploaded_by)
+    .bind(expires_at)
+    .bind(MOST_AWAITED)
+    .optional()
+    .await
+}
+
+/// A file that is awaited.
+pub(crate) async fn awaited(handle: &Handle, id: FileId) -> Result<AwaitedRow> {
+    handle
+        .query(sql!("select a.* from files.awaited a where kernel.owns($1, a.tenant_id) and a.id = $2"))
+        .bind(id)
+        .optional()
+        .await?
+        .ok_or_else(|| Error::not_found("file"))
+}
+
+/// A file is awaited no longer; false when it was not any more.
+pub(crate) async fn end_awaiting(tx: &mut Tx, id: FileId) -> Result<bool> {
+    let gone = tx
+        .query(sql!("delete from files.awaited a where kernel.owns($1, a.tenant_id) and a.id = $2"))
+        .bind(id)
+        .run()
+        .await?;
+    Ok(gone == 1)
 }
 
 /// Notes a file.

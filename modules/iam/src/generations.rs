@@ -11,6 +11,7 @@ use std::{
 };
 
 use kernel::{ApiKeyId, SessionId, TenantId, UserId};
+use serde::{Deserialize, Serialize};
 
 const SLOTS: usize = 4096;
 
@@ -22,7 +23,8 @@ pub struct Generations {
 }
 
 /// What a credential depends on beside the tree of tenants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Subject {
     /// A tenant's roles.
     Tenant(TenantId),

@@ -5,6 +5,7 @@
 
 mod api_key_text;
 mod authentication;
+mod changes;
 mod claims;
 mod contract;
 mod events;
@@ -32,6 +33,8 @@ use ports::{
     http::{CursorKey, ServiceRoutes},
 };
 
+pub use changes::Change;
+pub use generations::Subject;
 pub use hash_pool::{HashPool, HashPoolOptions, Lane};
 pub use model::TenantKind;
 pub use passwords::HashCost;
@@ -98,10 +101,15 @@ impl Iam {
         })
     }
 
-    /// Trusts nothing that is remembered: for when word of another replica's changes may have been missed. Each
-    /// credential is checked against Postgres at its next use.
-    pub fn forget_verified(&self) {
-        self.memory.tree_changed();
+    /// Changes made here that other replicas are to be told of, as they come. Safe to drop while it waits.
+    pub async fn changes(&self) -> Vec<Change> {
+        self.memory.changes.take().await
+    }
+
+    /// A change made on another replica: what is remembered of it is looked up again. After word of changes may have been
+    /// missed, [`Change::Everything`]: each credential is checked against Postgres at its next use.
+    pub fn heard(&self, change: Change) {
+        self.memory.heard(change);
     }
 
     async fn active_modules(&self, cx: &Ctx) -> Arc<ModuleSnapshot> {

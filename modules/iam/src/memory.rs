@@ -15,7 +15,10 @@ use kernel::{ApiKeyId, Ctx, Permissions, TenantId, Timestamp, UserId};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use ports::{Principal, TenantInfo};
 
-use crate::generations::{Generations, Seen, Subject};
+use crate::{
+    changes::{Change, Changes},
+    generations::{Generations, Seen, Subject},
+};
 
 /// Credentials remembered; each takes about half a kilobyte.
 const MOST_CREDENTIALS: u64 = 50_000;
@@ -23,6 +26,9 @@ const MOST_MEMBERS: u64 = 50_000;
 const MOST_TENANTS: u64 = 20_000;
 /// A credential that is not used is forgotten after this.
 const IDLE: Duration = Duration::from_secs(15 * 60);
+/// What is remembered is looked up again after this: a replica may have died after it committed a change and before it
+/// told of it.
+const AGE: Duration = Duration::from_secs(60);
 /// The use of a key is written down no more often than this, in real time.
 const KEY_USE_EVERY: u64 = 60;
 
@@ -88,6 +94,8 @@ pub enum TenantName {
 pub struct Memory {
     /// What makes it stale.
     pub generations: Generations,
+    /// What other replicas have to be told.
+    pub changes: Changes,
     credentials: Cache<[u8; 32], Arc<Verified>>,
     members: Cache<(TenantId, UserId), (Seen, Arc<Permissions>)>,
     tenants: Cache<TenantName, ((u64, u64), Option<TenantInfo>)>,
@@ -101,19 +109,23 @@ impl Memory {
         let lru = EvictionPolicy::lru;
         Self {
             generations: Generations::new(),
+            changes: Changes::default(),
             credentials: Cache::builder()
                 .max_capacity(MOST_CREDENTIALS)
                 .time_to_idle(IDLE)
+                .time_to_live(AGE)
                 .eviction_policy(lru())
                 .build(),
             members: Cache::builder()
                 .max_capacity(MOST_MEMBERS)
                 .time_to_idle(IDLE)
+                .time_to_live(AGE)
                 .eviction_policy(lru())
                 .build(),
             tenants: Cache::builder()
                 .max_capacity(MOST_TENANTS)
                 .time_to_idle(IDLE)
+                .time_to_live(AGE)
                 .eviction_policy(lru())
                 .build(),
             tenant_changes: AtomicU64::new(0),
@@ -171,17 +183,35 @@ impl Memory {
 
     /// To be called after the commit of a tenant's making or renaming.
     pub fn tenant_changed(&self) {
-        self.tenant_changes.fetch_add(1, Ordering::AcqRel);
+        self.made(Change::Tenants);
     }
 
     /// To be called after the commit of a change of the subject.
     pub fn changed(&self, subject: Subject) {
-        self.generations.changed(subject);
+        self.made(Change::Subject(subject));
     }
 
     /// To be called after the commit of a tenant's blocking, freeing or deletion.
     pub fn tree_changed(&self) {
-        self.generations.tree_changed();
+        self.made(Change::Tree);
+    }
+
+    fn made(&self, change: Change) {
+        self.heard(change);
+        self.changes.note(change);
+    }
+
+    /// A change made elsewhere, which others hear of without us.
+    pub fn heard(&self, change: Change) {
+        match change {
+            Change::Subject(subject) => self.generations.changed(subject),
+            Change::Tree => self.generations.tree_changed(),
+            Change::Tenants => {
+                self.tenant_changes.fetch_add(1, Ordering::AcqRel);
+            }
+            // The tree is part of all that is remembered.
+            Change::Everything => self.generations.tree_changed(),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const NOBODY: u32 = 65_534;
 /// 2026-01-01: this program is younger.
 const BEGINNING: Duration = Duration::from_secs(1_767_225_600);
 /// Tokens live minutes; a clock may be off by less.
-const SKEW: Duration = Duration::from_secs(5);
+pub(super) const SKEW: Duration = Duration::from_secs(5);
 const LEAST_FILES: u64 = 4_096;
 
 /// Looks at the place of the data folder, at the clock and the limits.

@@ -123,7 +123,6 @@ async fn a_fork_reads_its_ancestors_and_writes_its_own(blobs: &Blobs) -> Result<
     let there = blobs.prefixes().await?;
     promise(names.iter().all(|name| there.contains(name)), "each prefix is known")?;
     promise(leaf.delete_below(None).await? == 1, "a fork removes its own")?;
-    promise(!blobs.prefixes().await?.contains(&names[2]), "a prefix without blobs is none")?;
     promise(
         leaf.size(&a).await?.is_some() && leaf.size(&c).await?.is_none(),
         "and nothing of its ancestors",

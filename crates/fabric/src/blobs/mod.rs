@@ -1,24 +1,30 @@
 //! Blobs: bytes too large for a table, under keys. They are immutable: a key is written once and never means other
 //! bytes. So a fork of a sandbox copies none: it reads its ancestors' prefixes and writes its own.
 
+mod addresses;
+mod bucket;
 pub mod contract;
+mod folder;
 mod key;
 
-use std::{fmt, io, ops::Range, path::Path as FilePath, sync::Arc};
+use std::{fmt, io, ops::Range, path::Path as FilePath, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures::{Stream, StreamExt, TryStreamExt, stream::BoxStream};
 use kernel::{Error, FieldCode, Result, Slug};
-use object_store::{
-    CopyMode, CopyOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, WriteMultipart,
-    local::LocalFileSystem, path::Path,
-};
-use uuid::Uuid;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path};
 
+pub use bucket::{BucketError, BucketOptions, Checked, MOST_SKEW, Shown};
 pub use key::{BlobKey, BlobPrefix};
 
-/// Where streams lie until they are whole. No key begins with a dot.
+use bucket::Bucket;
+
+/// Where lies what is not whole yet: a folder's streams themselves, notes of a bucket's. No key begins with a dot.
 const STAGING: &str = ".staging";
+
+/// No write lasts so long: one that began earlier belongs to a process that died, on whatever machine.
+const DEAD_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes of one part of a streamed blob; S3 takes no smaller ones.
 const PART: usize = 5 << 20;
@@ -29,9 +35,25 @@ const PARTS_AT_ONCE: usize = 2;
 /// The blobs of one sandbox. Cheap to clone.
 #[derive(Clone)]
 pub struct Blobs {
-    store: Arc<dyn ObjectStore>,
+    place: Place,
     own: BlobPrefix,
     ancestors: Arc<[BlobPrefix]>,
+}
+
+/// Where the blobs of all sandboxes lie.
+#[derive(Clone)]
+enum Place {
+    Folder(Arc<LocalFileSystem>),
+    Bucket(Arc<Bucket>),
+}
+
+impl Place {
+    fn store(&self) -> &dyn ObjectStore {
+        match self {
+            Self::Folder(folder) => &**folder,
+            Self::Bucket(bucket) => bucket.store(),
+        }
+    }
 }
 
 /// What became of a write.
@@ -71,12 +93,52 @@ impl Blobs {
         std::fs::create_dir_all(folder)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(io::Error::other)?;
         let store = store.with_automatic_cleanup(true).with_fsync(durable);
-        Ok(Self { store: Arc::new(store), own, ancestors: Arc::default() })
+        Ok(Self { place: Place::Folder(Arc::new(store)), own, ancestors: Arc::default() })
+    }
+
+    /// Blobs in a bucket of an S3 store. Nothing is reached yet: see [`Blobs::check`].
+    ///
+    /// # Errors
+    /// [`BucketError`] when the options make no sense.
+    pub fn in_bucket(options: &BucketOptions, own: BlobPrefix) -> Result<Self, BucketError> {
+        let bucket = Bucket::new(options)?;
+        Ok(Self { place: Place::Bucket(Arc::new(bucket)), own, ancestors: Arc::default() })
+    }
+
+    /// The bucket and the address of its store; nothing for a folder.
+    pub fn bucket(&self) -> Option<(&str, &str)> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Bucket(bucket) => Some(bucket.place()),
+        }
+    }
+
+    /// Tries in the bucket what the kernel needs of it: reach, list, write, read, delete. A folder needs none: it was
+    /// made or found.
+    ///
+    /// # Errors
+    /// [`BucketError`], which says what to do.
+    pub async fn check(&self) -> Result<Option<Checked>, BucketError> {
+        match &self.place {
+            Place::Folder(_) => Ok(None),
+            Place::Bucket(bucket) => bucket.check().await.map(Some),
+        }
+    }
+
+    /// Whether the place answers just now.
+    ///
+    /// # Errors
+    /// [`BucketError`]; a folder always answers.
+    pub async fn answers(&self) -> Result<(), BucketError> {
+        match &self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(bucket) => bucket.answers().await,
+        }
     }
 
     /// The same place under another prefix: another sandbox of this process.
     pub fn of(&self, own: BlobPrefix) -> Self {
-        Self { store: Arc::clone(&self.store), own, ancestors: Arc::default() }
+        Self { place: self.place.clone(), own, ancestors: Arc::default() }
     }
 
     /// Reads also what the sandboxes wrote from which this one was forked; the nearest first.
@@ -90,16 +152,13 @@ impl Blobs {
     /// # Errors
     /// What the store says.
     pub async fn put(&self, key: &BlobKey, bytes: impl Into<Bytes>) -> Result<Put> {
-        if self.size(key).await?.is_some() {
+        if self.is_ancestors(key).await? {
             return Ok(Put::AlreadyThere);
         }
-        let bytes = bytes.into();
-        let size = bytes.len() as u64;
         let at = self.own.path(key);
-        match self.store.put_opts(&at, bytes.into(), PutMode::Create.into()).await {
-            Ok(_) => Ok(Put::Stored(size)),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::AlreadyThere),
-            Err(error) => Err(fault(error)),
+        match &self.place {
+            Place::Folder(store) => folder::put(store, &at, bytes.into()).await,
+            Place::Bucket(bucket) => bucket.put(&at, bytes.into().into()).await,
         }
     }
 
@@ -114,57 +173,13 @@ impl Blobs {
         bytes: impl Stream<Item = Result<Bytes>> + Send,
         most: u64,
     ) -> Result<Put> {
-        if self.size(key).await?.is_some() {
+        if self.is_ancestors(key).await? {
             return Ok(Put::AlreadyThere);
         }
-        let staged = Path::from(format!("{STAGING}/{}", Uuid::new_v4()));
-        let size = self.stage(&staged, bytes, most).await?;
-        let only_new = CopyOptions::new().with_mode(CopyMode::Create);
-        let moved = self.store.copy_opts(&staged, &self.own.path(key), only_new).await;
-        if let Err(error) = self.store.delete(&staged).await {
-            tracing::warn!(%error, "a staged blob was left behind; it is removed with the others at the next start");
-        }
-        match moved {
-            Ok(()) => Ok(Put::Stored(size)),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::AlreadyThere),
-            Err(error) => Err(fault(error)),
-        }
-    }
-
-    async fn stage(
-        &self,
-        staged: &Path,
-        bytes: impl Stream<Item = Result<Bytes>> + Send,
-        most: u64,
-    ) -> Result<u64> {
-        let upload = self.store.put_multipart(staged).await.map_err(fault)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        let mut bytes = std::pin::pin!(bytes);
-        let mut size = 0;
-        let failed = loop {
-            let piece = match bytes.next().await {
-                None => break None,
-                Some(Err(error)) => break Some(error),
-                Some(Ok(piece)) => piece,
-            };
-            size += piece.len() as u64;
-            if size > most {
-                let detail = format!("The file is larger than {most} bytes.");
-                break Some(Error::new(Slug::PayloadTooLarge, detail));
-            }
-            if let Err(error) = upload.wait_for_capacity(PARTS_AT_ONCE).await {
-                break Some(fault(error));
-            }
-            upload.put(piece);
-        };
-        match failed {
-            None => upload.finish().await.map(|_| size).map_err(fault),
-            Some(error) => {
-                if let Err(error) = upload.abort().await {
-                    tracing::warn!(%error, "the beginning of a blob was left behind");
-                }
-                Err(error)
-            }
+        let at = self.own.path(key);
+        match &self.place {
+            Place::Folder(store) => folder::put_stream(store, &at, bytes, most).await,
+            Place::Bucket(bucket) => bucket.put_stream(&at, bytes, most).await,
         }
     }
 
@@ -181,7 +196,7 @@ impl Blobs {
             return Err(Error::field("Range", FieldCode::OutOfRange, message));
         }
         let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
-        match self.store.get_opts(&at, options).await {
+        match self.place.store().get_opts(&at, options).await {
             Ok(found) => Ok(Some(Blob {
                 size: found.meta.size,
                 range: found.range.clone(),
@@ -201,9 +216,22 @@ impl Blobs {
     }
 
     async fn find(&self, key: &BlobKey) -> Result<Option<(Path, u64)>> {
-        for prefix in std::iter::once(&self.own).chain(self.ancestors.iter()) {
+        self.find_in(std::iter::once(&self.own).chain(self.ancestors.iter()), key).await
+    }
+
+    /// Whether an ancestor wrote it; what is this sandbox's own shows when it is written.
+    async fn is_ancestors(&self, key: &BlobKey) -> Result<bool> {
+        Ok(self.find_in(self.ancestors.iter(), key).await?.is_some())
+    }
+
+    async fn find_in(
+        &self,
+        prefixes: impl Iterator<Item = &BlobPrefix>,
+        key: &BlobKey,
+    ) -> Result<Option<(Path, u64)>> {
+        for prefix in prefixes {
             let at = prefix.path(key);
-            match self.store.head(&at).await {
+            match self.place.store().head(&at).await {
                 Ok(found) => return Ok(Some((at, found.size))),
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => return Err(fault(error)),
@@ -215,7 +243,8 @@ impl Blobs {
     /// What this sandbox itself wrote below `folder` (all of it without one), in no order. Ancestors' blobs are theirs.
     pub fn list(&self, folder: Option<&BlobKey>) -> BoxStream<'static, Result<Entry>> {
         let own = self.own.clone();
-        self.store
+        self.place
+            .store()
             .list(Some(&self.own.folder(folder)))
             .map_err(fault)
             .try_filter_map(move |found| {
@@ -231,29 +260,44 @@ impl Blobs {
     /// # Errors
     /// What the store says; some are gone by then.
     pub async fn delete_below(&self, folder: Option<&BlobKey>) -> Result<u64> {
-        let found = self.store.list(Some(&self.own.folder(folder))).map_ok(|found| found.location).boxed();
-        let gone = self.store.delete_stream(found);
+        let store = self.place.store();
+        let found = store.list(Some(&self.own.folder(folder))).map_ok(|found| found.location).boxed();
+        let gone = store.delete_stream(found);
         gone.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await.map_err(fault)
     }
 
-    /// The prefixes under which anything lies, of all sandboxes of this place.
+    /// Whether anything was written here within this time.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn written_within(&self, time: Duration) -> Result<bool> {
+        let is_old =
+            |at: DateTime<Utc>| Utc::now().signed_duration_since(at).to_std().is_ok_and(|age| age > time);
+        let found = self.place.store().list(Some(&self.own.folder(None)));
+        found.try_any(|found| std::future::ready(!is_old(found.last_modified))).await.map_err(fault)
+    }
+
+    /// The prefixes under which anything lies, of all sandboxes of this place. Some stores (SeaweedFS) go on naming one
+    /// whose last blob was removed.
     ///
     /// # Errors
     /// What the store says.
     pub async fn prefixes(&self) -> Result<Vec<BlobPrefix>> {
-        let found = self.store.list_with_delimiter(None).await.map_err(fault)?;
+        let found = self.place.store().list_with_delimiter(None).await.map_err(fault)?;
         // The staging area has a name that no prefix has.
         Ok(found.common_prefixes.iter().filter_map(|path| path.as_ref().parse().ok()).collect())
     }
 
-    /// Removes what writes that were cut short left behind: at the start, when nobody writes yet.
+    /// Removes what writes that were cut short left behind. In a folder all of it: at the start nobody writes yet. In a
+    /// bucket, which other replicas write to, what is older than any write lasts. Answers how many writes that were.
     ///
     /// # Errors
     /// What the store says.
     pub async fn clear_staging(&self) -> Result<u64> {
-        let found = self.store.list(Some(&Path::from(STAGING))).map_ok(|found| found.location).boxed();
-        let gone = self.store.delete_stream(found);
-        gone.try_fold(0, |count, _| std::future::ready(Ok(count + 1))).await.map_err(fault)
+        match &self.place {
+            Place::Folder(store) => folder::clear_staging(store).await,
+            Place::Bucket(bucket) => bucket.clear_uploads_older_than(DEAD_AFTER).await,
+        }
     }
 }
 
@@ -263,11 +307,10 @@ impl Blob {
     /// # Errors
     /// `payload-too-large`, or what the store says.
     pub async fn bytes(mut self, most: usize) -> Result<Bytes> {
-        let too_large =
-            || Error::new(Slug::PayloadTooLarge, format!("The file is larger than {most} bytes."));
-        let length = usize::try_from(self.range.end - self.range.start).map_err(|_| too_large())?;
+        let refused = || too_large(u64::try_from(most).unwrap_or(u64::MAX));
+        let length = usize::try_from(self.range.end - self.range.start).map_err(|_| refused())?;
         if length > most {
-            return Err(too_large());
+            return Err(refused());
         }
         let mut whole = Vec::with_capacity(length);
         while let Some(piece) = self.body.try_next().await? {
@@ -290,6 +333,10 @@ impl fmt::Debug for Blobs {
             .field("ancestors", &self.ancestors)
             .finish_non_exhaustive()
     }
+}
+
+fn too_large(most: u64) -> Error {
+    Error::new(Slug::PayloadTooLarge, format!("The file is larger than {most} bytes."))
 }
 
 /// What a store's error means to a caller; the error itself, with its path, goes to the log.

@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 use super::*;
 
 /// A folder that goes with the test.
@@ -29,6 +31,16 @@ async fn a_folder_keeps_the_contract() {
         contract::check(&blobs).await.unwrap();
         assert_eq!(blobs.clear_staging().await.unwrap(), 0, "nothing is left of finished writes");
     }
+}
+
+#[tokio::test]
+async fn a_prefix_goes_with_its_last_blob() {
+    let folder = Folder::new();
+    let (blobs, key) = (folder.blobs(false), "a/b".parse().unwrap());
+    blobs.put(&key, "x").await.unwrap();
+    assert_eq!(blobs.prefixes().await.unwrap(), ["default".parse().unwrap()]);
+    blobs.delete_below(None).await.unwrap();
+    assert!(blobs.prefixes().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,8 +1,4 @@
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +6,7 @@ use kernel::Result;
 use moka::{Expiry, ops::compute::Op, sync};
 use tokio::sync::broadcast;
 
-use super::{Counted, Heard, Store};
+use super::{Counted, Heard, Store, topics::Topics};
 
 /// Of all bytes, one in this many is for counters, so that a flood of large values does not push them out.
 const COUNTERS_SHARE: u64 = 8;
@@ -18,14 +14,11 @@ const COUNTERS_SHARE: u64 = 8;
 /// What an entry costs beside its key and value.
 const OVERHEAD: usize = 120;
 
-/// Messages that a slow listener may lag behind.
-const BACKLOG: usize = 256;
-
 /// Values and counters in this process, bounded by bytes: what was used least goes first.
 pub struct MemoryStore {
     values: sync::Cache<String, Value>,
     counters: sync::Cache<String, Counter>,
-    topics: Mutex<HashMap<Box<str>, broadcast::Sender<Heard>>>,
+    topics: Topics,
 }
 
 #[derive(Clone)]
@@ -94,13 +87,8 @@ impl MemoryStore {
                 .weigher(move |key: &String, _: &Counter| weight(key.len()))
                 .expire_after(OwnTime)
                 .build(),
-            topics: Mutex::default(),
+            topics: Topics::default(),
         }
-    }
-
-    fn topics(&self) -> MutexGuard<'_, HashMap<Box<str>, broadcast::Sender<Heard>>> {
-        // Nothing under this lock can fail half-way.
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -161,26 +149,20 @@ impl Store for MemoryStore {
     }
 
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()> {
-        let mut topics = self.topics();
-        // An error says that nobody listens any more.
-        if topics.get(topic).is_some_and(|sender| sender.send(Heard::Message(message)).is_err()) {
-            topics.remove(topic);
-        }
+        self.topics.tell(topic, Heard::Message(message));
         Ok(())
     }
 
     async fn subscribe(&self, topic: &str) -> Result<broadcast::Receiver<Heard>> {
-        let mut topics = self.topics();
-        topics.retain(|_, sender| sender.receiver_count() > 0);
-        let sender = topics.entry(topic.into()).or_insert_with(|| broadcast::Sender::new(BACKLOG));
-        Ok(sender.subscribe())
+        self.topics.drop_unheard(topic);
+        Ok(self.topics.listen(topic))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Cache, contract};
+    use crate::cache::{Cache, contract, topics::BACKLOG};
 
     #[tokio::test]
     async fn the_memory_keeps_the_contract() {
@@ -219,6 +201,6 @@ mod tests {
             drop(store.subscribe(&format!("t{n}")).await.unwrap());
         }
         let _listener = store.subscribe("last").await.unwrap();
-        assert_eq!(store.topics().len(), 1);
+        assert_eq!(store.topics.names(), ["last"]);
     }
 }

@@ -6,6 +6,9 @@
 
 pub mod contract;
 mod memory;
+mod notify;
+mod topics;
+mod valkey;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -15,6 +18,8 @@ use kernel::Result;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 pub use memory::MemoryStore;
+pub use notify::NotifyStore;
+pub use valkey::{Presence, ServerFacts, ValkeyError, ValkeyOptions, ValkeyStore};
 
 /// What a store of cached values keeps to. A key is either a value or a counter, never both.
 #[async_trait]

@@ -70,8 +70,9 @@ impl Dialler {
     /// # Errors
     /// [`rustls::Error`] when an authority of [`Trust::Only`] is not a certificate.
     pub fn new(options: DiallerOptions) -> Result<Self, rustls::Error> {
-        let connector =
-            Connector::new(options.clone(), TlsConnector::from(Arc::new(client_tls(&options.trust)?)));
+        let mut tls = client_tls(&options.trust)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = Connector::new(options, TlsConnector::from(Arc::new(tls)));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
@@ -213,20 +214,21 @@ fn as_http(uri: Uri) -> Uri {
     Uri::from_parts(parts).unwrap_or(uri)
 }
 
-fn client_tls(trust: &Trust) -> Result<ClientConfig, rustls::Error> {
+/// TLS of a client that trusts as said.
+pub(crate) fn client_tls(trust: &Trust) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = match trust {
-        Trust::PublicAuthorities => builder.with_webpki_roots(),
-        Trust::Only(authorities) => {
-            let mut roots = RootCertStore::empty();
-            for authority in authorities {
-                roots.add(authority.clone())?;
-            }
-            builder.with_root_certificates(roots)
-        }
+    let (public, authorities) = match trust {
+        Trust::PublicAuthorities => return Ok(builder.with_webpki_roots().with_no_client_auth()),
+        Trust::And(authorities) => (true, authorities),
+        Trust::Only(authorities) => (false, authorities),
     };
-    let mut tls = builder.with_no_client_auth();
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(tls)
+    let mut roots = RootCertStore::empty();
+    if public {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -30,6 +30,8 @@ pub enum Trust {
     /// The authorities that browsers trust, compiled in: no file of the system is read.
     #[default]
     PublicAuthorities,
+    /// Those and these.
+    And(Vec<CertificateDer<'static>>),
     /// Exactly these authorities.
     Only(Vec<CertificateDer<'static>>),
 }

@@ -1,13 +1,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use super::Patterns;
 
 /// Tells readers in this process that there is something new for them. Only those are woken whose patterns name a type
 /// that came.
-#[derive(Default)]
-pub struct News(Mutex<Vec<Weak<Ear>>>);
+pub struct News {
+    ears: Mutex<Vec<Weak<Ear>>>,
+    moved: broadcast::Sender<Arc<[String]>>,
+}
+
+/// What a slow teller may lag behind.
+const BACKLOG: usize = 64;
 
 struct Ear {
     patterns: Patterns,
@@ -16,6 +21,12 @@ struct Ear {
 
 /// A reader's ear. What came while nobody listened to it is not forgotten.
 pub struct Listener(Arc<Ear>);
+
+impl Default for News {
+    fn default() -> Self {
+        Self { ears: Mutex::default(), moved: broadcast::Sender::new(BACKLOG) }
+    }
+}
 
 impl News {
     /// Nobody listens yet.
@@ -41,6 +52,18 @@ impl News {
         }
     }
 
+    /// Our own relay gave events of these types their place: those here are told, and whoever tells other replicas.
+    pub fn moved(&self, types: Vec<String>) {
+        self.tell(&types);
+        // An error says that nobody tells others.
+        let _ = self.moved.send(types.into());
+    }
+
+    /// The types of what our own relay moves from now on, for other replicas.
+    pub fn moves(&self) -> broadcast::Receiver<Arc<[String]>> {
+        self.moved.subscribe()
+    }
+
     /// Something came, it is not known what.
     pub fn tell_all(&self) {
         for ear in self.ears().iter().filter_map(Weak::upgrade) {
@@ -49,7 +72,7 @@ impl News {
     }
 
     fn ears(&self) -> MutexGuard<'_, Vec<Weak<Ear>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -53,6 +53,11 @@ impl Patterns {
         Ok(Self(patterns.into()))
     }
 
+    /// Every event.
+    pub fn of_everything() -> Self {
+        Self(["*".to_owned()].into())
+    }
+
     /// Every event of a topic; none when the name is not that of a topic.
     pub fn of_topic(topic: &str) -> Option<Self> {
         let word = topic.strip_prefix("platform.")?.strip_suffix(".events")?;

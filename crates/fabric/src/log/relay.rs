@@ -100,7 +100,7 @@ impl Relay {
                 .bind(BATCH)
                 .one()
                 .await?;
-            self.tell(&moved);
+            self.tell(moved.moved, moved.mark, moved.types);
             match moved.moved {
                 // Another relay is at work and may have begun before our writers committed: look again after it.
                 -1 if turns < MOST_TURNS => {
@@ -113,16 +113,17 @@ impl Relay {
         }
     }
 
-    fn tell(&self, moved: &Moved) {
+    fn tell(&self, moved: i32, mark: i64, types: Option<Vec<String>>) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = i64::from(moved.moved.max(0));
-        let by_others = seen.is_none_or(|seen| moved.mark != seen + own);
-        *seen = Some(moved.mark);
+        let own = i64::from(moved.max(0));
+        let by_others = seen.is_none_or(|seen| mark != seen + own);
+        *seen = Some(mark);
         drop(seen);
         if by_others {
             self.news.tell_all();
-        } else if let Some(types) = &moved.types {
-            self.news.tell(types);
+        }
+        if let Some(types) = types {
+            self.news.moved(types);
         }
     }
 

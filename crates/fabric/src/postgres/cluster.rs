@@ -1,6 +1,6 @@
 //! The server as its administrator sees it: databases and roles, nothing else.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
@@ -11,7 +11,7 @@ use super::{
     fault::is_lost_connection,
     given::Given,
     logins::{Login, Logins},
-    pool::single,
+    pool::{ABSENCE, LONGEST_PAUSE, single},
     scram::verifier,
 };
 
@@ -33,9 +33,6 @@ const PLACES: usize = 4;
 pub fn template_database(kind: &str, fingerprint: &str) -> String {
     format!("pk__{kind}_{fingerprint}")
 }
-
-/// The fixed roles: owners and grantees of everything, so that a copy of a database needs no re-owning.
-const GROUPS: [&str; 5] = ["pk_owner", "pk_app", "pk_system", "pk_data", "pk_reader"];
 
 impl Cluster {
     /// A server; nothing is opened yet.
@@ -71,60 +68,6 @@ impl Cluster {
     /// The administrator's options, for a database.
     pub fn admin_options(&self, database: &str) -> PgConnectOptions {
         self.admin.clone().database(database)
-    }
-
-    /// Checks version and rights, and makes the fixed roles where they are missing. `adopt`: in single mode, also use a
-    /// database that holds tables of others.
-    ///
-    /// # Errors
-    /// [`ClusterError::TooOld`], [`ClusterError::MayNot`], in single mode what keeps that from working, or what the
-    /// server says.
-    pub async fn prepare(&self, adopt: bool) -> Result<(), ClusterError> {
-        if let Some(given) = &self.given {
-            return given.prepare(adopt).await;
-        }
-        let (number, version, creates_databases, creates_roles, superuser): (i32, String, bool, bool, bool) =
-            self.ask(
-                "select current_setting('server_version_num')::int, current_setting('server_version'),
-                        rolcreatedb, rolcreaterole, rolsuper
-                 from pg_roles where rolname = current_user",
-            )
-            .await?;
-        if number < 150_000 {
-            return Err(ClusterError::TooOld(version));
-        }
-        if !superuser && !creates_databases {
-            return Err(ClusterError::MayNot("databases"));
-        }
-        if !superuser && !creates_roles {
-            return Err(ClusterError::MayNot("roles"));
-        }
-        let missing: Vec<String> = {
-            let (names,): (Vec<String>,) = self
-                .ask(
-                    "select coalesce(array_agg(g), '{}') from unnest(array['pk_owner','pk_app','pk_system','pk_data',
-                     'pk_reader']) g where not exists (select 1 from pg_roles where rolname = g)",
-                )
-                .await?;
-            names
-        };
-        for group in GROUPS.into_iter().filter(|group| missing.iter().any(|name| name == group)) {
-            self.run(&format!(
-                "create role {group} nologin noinherit nosuperuser nocreatedb nocreaterole nobypassrls; \
-                 grant {group} to current_user"
-            ))
-            .await?;
-        }
-        let (member,): (bool,) = self
-            .ask(
-                "select bool_and(pg_has_role(current_user, g, 'member'))
-                 from unnest(array['pk_owner','pk_app','pk_system','pk_data','pk_reader']) g",
-            )
-            .await?;
-        if !member {
-            return Err(ClusterError::NotAMember);
-        }
-        Ok(())
     }
 
     /// Makes a database, empty or as a copy; nobody but its logins may connect.
@@ -337,7 +280,7 @@ impl Cluster {
     }
 
     /// Runs statements of our own making; names in them are quoted by this file.
-    async fn run(&self, statements: &str) -> Result<(), ClusterError> {
+    pub(super) async fn run(&self, statements: &str) -> Result<(), ClusterError> {
         self.with_connection(|connection| {
             let sent = sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection);
             Box::pin(async { sent.await.map(|_| ()) })
@@ -345,7 +288,7 @@ impl Cluster {
         .await
     }
 
-    async fn ask<R>(&self, question: &str) -> Result<R, ClusterError>
+    pub(super) async fn ask<R>(&self, question: &str) -> Result<R, ClusterError>
     where
         R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow> + Send + Unpin + 'static,
     {
@@ -373,10 +316,23 @@ impl Cluster {
                 }
             }
         }
-        let mut connection = single(&self.admin).await?;
+        let mut connection = self.open().await?;
         let done = work(&mut connection).await;
         self.idle.lock().await.push(connection);
         Ok(done?)
+    }
+
+    /// Waits for a server that is away for a moment.
+    async fn open(&self) -> Result<PgConnection, sqlx::Error> {
+        let until = Instant::now() + ABSENCE;
+        loop {
+            match single(&self.admin).await {
+                Err(error) if is_lost_connection(&error) && Instant::now() < until => {
+                    tokio::time::sleep(LONGEST_PAUSE).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Closes the administrator's connections.

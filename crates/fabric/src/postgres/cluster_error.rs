@@ -58,6 +58,70 @@ pub enum ClusterError {
          ROLE … CREATEROLE, or use modules without migrations (KERNEL_TEMPLATE=empty: the demo has one with)"
     )]
     NoModuleRoles(String),
+    /// Nobody answers.
+    #[error(
+        "PostgreSQL at {place} can't be reached: {why}; check the address in {setting}, that the server runs and listens \
+         there, and the firewall"
+    )]
+    Unreachable {
+        /// The setting with its address.
+        setting: &'static str,
+        /// Host and port.
+        place: String,
+        /// What the system says.
+        why: String,
+    },
+    /// The server does not know the user, or not with this password.
+    #[error("PostgreSQL at {place} does not let {user} in ({why}): check user and password in {setting}")]
+    NotLetIn {
+        /// The setting with its address.
+        setting: &'static str,
+        /// Host and port.
+        place: String,
+        /// The user.
+        user: String,
+        /// What the server says.
+        why: String,
+    },
+    /// There is no such database.
+    #[error("{why} at {place}: name one that is there in {setting}; `postgres` always is")]
+    NoDatabase {
+        /// The setting with its address.
+        setting: &'static str,
+        /// Host and port.
+        place: String,
+        /// What the server says.
+        why: String,
+    },
+    /// No encryption that is trusted.
+    #[error(
+        "PostgreSQL at {place} can't be trusted: {why}; with sslmode=verify-full the name in {setting} must stand in the \
+         server's certificate, and sslrootcert=/path/to/ca.pem names an authority that is not a public one"
+    )]
+    Untrusted {
+        /// The setting with its address.
+        setting: &'static str,
+        /// Host and port.
+        place: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// It is a standby.
+    #[error(
+        "the PostgreSQL server of DATABASE_URL is read-only (a standby, or default_transaction_read_only is on): name the \
+         primary"
+    )]
+    ReadOnly,
+    /// Something in between mixes sessions.
+    #[error(
+        "{setting} leads to a connection pooler (such as PgBouncer) that does not keep sessions apart: a session is bound \
+         to its tenant here, so name the PostgreSQL server itself. The kernel pools connections on its own: \
+         DB_MAX_OPEN_CONNS says how many"
+    )]
+    Pooler {
+        /// The setting with its address.
+        setting: &'static str,
+    },
     /// The server said no.
     #[error("Postgres: {0}")]
     Server(#[from] sqlx::Error),

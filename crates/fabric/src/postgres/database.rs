@@ -181,6 +181,11 @@ impl Database {
         self.pools().for_each(|pool| pool.close());
     }
 
+    /// How the system's login gets in.
+    pub(super) fn system_options(&self) -> &PgConnectOptions {
+        self.0.system.options()
+    }
+
     fn pools(&self) -> impl Iterator<Item = &Arc<Pool>> {
         [&self.0.app, &self.0.system, &self.0.data].into_iter()
     }

@@ -59,6 +59,12 @@ impl Event {
         self
     }
 
+    /// One that has an id already: it came from outside, where it is known under it.
+    pub fn known_as(mut self, id: EventId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Its id.
     pub fn id(&self) -> EventId {
         self.id

@@ -27,9 +27,11 @@ pub fn fault(error: sqlx::Error) -> Error {
                 _ => Slug::Internal,
             },
         },
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-            Slug::DependencyUnavailable
-        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => Slug::DependencyUnavailable,
         _ => Slug::Internal,
     };
     let detail = match slug {
@@ -48,6 +50,12 @@ pub fn fault(error: sqlx::Error) -> Error {
 pub fn violated(error: &Error) -> Option<&str> {
     let source = std::error::Error::source(error)?.downcast_ref::<sqlx::Error>()?;
     source.as_database_error()?.constraint()
+}
+
+/// Whether a statement came to nothing because its connection was lost.
+pub(super) fn was_lost(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<sqlx::Error>());
+    source.is_some_and(is_lost_connection)
 }
 
 /// Whether the connection itself is gone, so that a statement with no effect may be sent again on another one.

@@ -2,7 +2,9 @@
 
 use sqlx::{AssertSqlSafe, PgConnection, postgres::PgConnectOptions};
 
-use super::{cluster::quoted, cluster_error::ClusterError, logins::Login, pool::single};
+use super::{
+    cluster::quoted, cluster_error::ClusterError, logins::Login, pool::single, prepare::OLDEST, reach::reach,
+};
 
 /// The given database, and how it is reached.
 #[derive(Clone)]
@@ -51,6 +53,15 @@ impl Given {
         self.owner.is_some()
     }
 
+    /// See [`super::Cluster::reach`].
+    pub(super) async fn reach(&self) -> Result<(), ClusterError> {
+        reach("DATABASE_URL", &self.user).await?;
+        match &self.owner {
+            Some(owner) => reach("DATABASE_OWNER_URL", owner).await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether the owner's login can make the role that each module's tables belong to.
     pub(super) async fn check_roles_can_be_made(&self) -> Result<(), ClusterError> {
         let Some(owner) = &self.owner else { return Err(ClusterError::NoOwner) };
@@ -66,7 +77,7 @@ impl Given {
         if let Some(owner) = &self.owner {
             let mut owner = single(owner).await?;
             let who = Owner::of(&mut owner).await?;
-            if who.number < 150_000 {
+            if who.number < OLDEST {
                 return Err(ClusterError::TooOld(who.version));
             }
             if !adopt {

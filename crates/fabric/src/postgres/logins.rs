@@ -1,7 +1,7 @@
 //! The login roles of one sandbox.
 
 use kernel::SandboxName;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::cluster::Cluster;
 use crate::crypto::RootKey;
@@ -104,12 +104,14 @@ impl Logins {
     pub fn address(&self, cluster: &Cluster, login: Login, database: &str) -> String {
         let to = cluster.admin();
         let who = format!("{}:{}", self.name(login), self.password(login));
+        let is_plain = matches!(to.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer);
+        let encrypted = if is_plain { "" } else { "?sslmode=require" };
         match to.get_socket() {
             Some(folder) => {
                 let folder = folder.to_string_lossy().replace('%', "%25").replace('/', "%2F");
                 format!("postgresql://{who}@{folder}:{}/{database}", to.get_port())
             }
-            None => format!("postgresql://{who}@{}:{}/{database}", to.get_host(), to.get_port()),
+            None => format!("postgresql://{who}@{}:{}/{database}{encrypted}", to.get_host(), to.get_port()),
         }
     }
 }

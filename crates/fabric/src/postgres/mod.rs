@@ -13,10 +13,13 @@ pub mod embedded;
 mod event;
 mod fault;
 mod given;
+mod listening;
 mod logins;
 mod migrate;
 mod pool;
+mod prepare;
 mod query;
+mod reach;
 mod requests;
 mod schemas;
 mod scram;
@@ -30,11 +33,13 @@ pub use cluster_error::ClusterError;
 pub use database::{Database, DatabaseOptions, Handle, Reason, Role};
 pub use event::Event;
 pub use fault::{fault, is_lost_connection, violated};
+pub use listening::Listening;
 pub use logins::{Login, Logins};
 pub use migrate::{
     Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics,
 };
 pub use pool::Budget;
+pub use prepare::{Examined, ServerStatus};
 pub use query::Query;
 pub use requests::Requests;
 pub use schemas::{ModuleConnection, Schemas};

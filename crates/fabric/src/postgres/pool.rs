@@ -13,10 +13,18 @@ use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions}
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use super::fault::fault;
+use super::fault::{fault, is_lost_connection};
 
 /// How long a request waits for a connection before it is told to come back.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A server that is away is waited for so long from when that was noticed: a restart or a failover is over by then. Later
+/// requests are told at once, so that they do not fill every queue.
+pub(super) const ABSENCE: Duration = Duration::from_secs(3);
+
+/// Between two attempts to reach a server that is away.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// Takes a lock whose holder can't have left a half-made change behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,6 +111,8 @@ pub(super) struct Pool {
     /// Places: connections in use never exceed them.
     places: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    /// Since when the server does not let itself be reached.
+    away_since: Mutex<Option<Instant>>,
 }
 
 struct Idle {
@@ -119,9 +129,15 @@ impl Pool {
             budget: Arc::clone(budget),
             places: Arc::new(Semaphore::new(most)),
             idle: Mutex::default(),
+            away_since: Mutex::default(),
         });
         lock(&budget.pools).push(Arc::downgrade(&pool));
         pool
+    }
+
+    /// How its connections are opened.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
     }
 
     /// A connection that is bound to `tenant` (or to none). The binding happens here, before anyone can use it.
@@ -185,18 +201,7 @@ impl Pool {
         place: OwnedSemaphorePermit,
     ) -> Result<Checked> {
         let permit = self.budget.permit(until).await?;
-        let text = tenant.map(|id| id.to_string()).unwrap_or_default();
-        let options = self.options.clone().options([("kernel.tenant", text)]);
-        let connection = tokio::time::timeout_at(until.into(), options.connect()).await;
-        let connection = match connection {
-            Ok(opened) => opened.map_err(fault)?,
-            Err(_) => {
-                return Err(Error::new(
-                    Slug::DependencyUnavailable,
-                    "The database does not answer just now.",
-                ));
-            }
-        };
+        let connection = self.connect(tenant, until).await?;
         Ok(Checked {
             pool: Arc::clone(self),
             inner: Some((connection, permit)),
@@ -205,6 +210,33 @@ impl Pool {
             reused: false,
             _place: place,
         })
+    }
+
+    /// Connects; while the server is away for a moment, again and again. Nothing was sent yet, so nothing is done twice.
+    async fn connect(&self, tenant: Option<Uuid>, until: Instant) -> Result<PgConnection> {
+        let text = tenant.map(|id| id.to_string()).unwrap_or_default();
+        let options = self.options.clone().options([("kernel.tenant", text)]);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failed = match tokio::time::timeout_at(until.into(), options.connect()).await {
+                Ok(Ok(connection)) => {
+                    *lock(&self.away_since) = None;
+                    return Ok(connection);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => sqlx::Error::PoolTimedOut,
+            };
+            if !is_lost_connection(&failed) {
+                return Err(fault(failed));
+            }
+            let since = *lock(&self.away_since).get_or_insert_with(Instant::now);
+            let next = Instant::now() + pause;
+            if next >= until.min(since + ABSENCE) {
+                return Err(fault(failed));
+            }
+            tokio::time::sleep_until(next.into()).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
     }
 
     /// An idle connection, one that is bound to `tenant` already if there is one.

@@ -139,14 +139,14 @@ impl<'t> Query<'t> {
                 settle(checked, done)
             }
             Target::Handle(handle) => {
-                let reads = begins_with_select(text.as_str());
                 let mut checked = handle.checkout().await?;
-                let again = (reads && checked.reused).then(|| (text.clone(), values.clone()));
+                let again =
+                    may_be_repeated(text.as_str(), checked.reused).then(|| (text.clone(), values.clone()));
                 checked.in_flight = true;
                 let sent = sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
                 let done = within(handle.deadline(), sent).await;
                 match (done, again) {
-                    // The connection died while it lay idle; a plain read may be asked again.
+                    // The server is asked again: by now it is back, or the new connection waits for it.
                     (Err(Failed::Sql(error)), Some((text, values))) if is_lost_connection(&error) => {
                         checked.forget_idle();
                         drop(checked);
@@ -164,8 +164,19 @@ impl<'t> Query<'t> {
     }
 }
 
-fn begins_with_select(text: &str) -> bool {
-    text.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"))
+/// Whether a statement may be sent again whose connection was lost before the answer. A plain read always; a call of a
+/// function, which may have an effect, only when the connection was dead before (`reused`: it lay idle).
+fn may_be_repeated(text: &str, reused: bool) -> bool {
+    let mut words = text.split_whitespace();
+    if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("select")) {
+        return false;
+    }
+    let is_call = |word: &str| {
+        word.split_once('(').is_some_and(|(name, _)| {
+            name.contains('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_'))
+        })
+    };
+    reused || !words.next().is_some_and(is_call)
 }
 
 pub(super) enum Failed {
@@ -190,10 +201,14 @@ pub(super) fn settle<T>(checked: &mut super::pool::Checked, done: Result<T, Fail
             checked.in_flight = false;
             Ok(value)
         }
-        Err(Failed::Late) => Err(Error::new(
-            kernel::Slug::DeadlineExceeded,
-            "The database did not answer in the time allowed.",
-        )),
+        Err(Failed::Late) => {
+            // Slow, or gone without a word: then those that lie idle are dead, too.
+            checked.forget_idle();
+            Err(Error::new(
+                kernel::Slug::DeadlineExceeded,
+                "The database did not answer in the time allowed.",
+            ))
+        }
         Err(Failed::Sql(error)) => {
             if is_lost_connection(&error) {
                 checked.forget_idle();
@@ -208,4 +223,23 @@ pub(super) fn settle<T>(checked: &mut super::pool::Checked, done: Result<T, Fail
 /// A statement's text: a literal, or one put together from identifiers of a catalogue (never from a caller's text).
 pub(super) fn composed(text: Arc<str>) -> SqlStr {
     AssertSqlSafe(text).into_sql_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_repeated_and_what_may_have_an_effect_is_not() {
+        assert!(may_be_repeated("select f.* from files.file f where kernel.owns($1, f.tenant_id)", false));
+        assert!(may_be_repeated("  SELECT count(*) from x", false));
+        for text in ["select kernel.seek($1, $2)", "select kernel.nack(null, $1)"] {
+            assert!(!may_be_repeated(text, false) && may_be_repeated(text, true), "{text}");
+        }
+        for text in
+            ["with gone as (delete from x returning 1) select 1", "insert into x values (1)", "selectx"]
+        {
+            assert!(!may_be_repeated(text, true), "{text}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::{
     audit::Audit,
     database::Handle,
     event::Event,
-    fault::is_lost_connection,
+    fault::was_lost,
     pool::Checked,
     query::{Query, Target, composed, settle, within},
     requests::KeptAnswer,
@@ -66,12 +66,20 @@ pub(super) fn in_progress() -> Error {
 
 impl Tx {
     pub(super) async fn begin(handle: Handle) -> Result<Self> {
-        let checked = match open(&handle).await {
-            Err(Begun::Lost) => open(&handle).await.map_err(Begun::into_error)?,
-            other => other.map_err(Begun::into_error)?,
-        };
+        match Self::begin_once(&handle).await {
+            // Nothing has happened yet: it begins again where the server is, or when it is back.
+            Err(error) if was_lost(&error) => Self::begin_once(&handle).await,
+            begun => begun,
+        }
+    }
+
+    async fn begin_once(handle: &Handle) -> Result<Self> {
+        let mut checked = handle.checkout().await?;
+        checked.in_flight = true;
+        let begun = within(handle.deadline(), sqlx::raw_sql("begin").execute(checked.connection())).await;
+        settle(&mut checked, begun)?;
         let mut tx = Self {
-            handle,
+            handle: handle.clone(),
             checked: Some(checked),
             events: Vec::new(),
             audits: Vec::new(),
@@ -339,37 +347,6 @@ const ROLLBACK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Everything a transaction leaves behind, in one round trip.
 const FLUSH: &str = "select kernel.leave_behind($1, $2, $3, $4, $5, $6, $7)";
-
-enum Begun {
-    /// The connection had died while it lay idle; nothing was sent, another may be tried.
-    Lost,
-    Other(Error),
-}
-
-impl Begun {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Lost => Error::new(Slug::DependencyUnavailable, "The database does not answer just now."),
-            Self::Other(error) => error,
-        }
-    }
-}
-
-async fn open(handle: &Handle) -> Result<Checked, Begun> {
-    let mut checked = handle.checkout().await.map_err(Begun::Other)?;
-    checked.in_flight = true;
-    let begun = within(handle.deadline(), sqlx::raw_sql("begin").execute(checked.connection())).await;
-    match begun {
-        Err(super::query::Failed::Sql(error)) if is_lost_connection(&error) && checked.reused => {
-            checked.forget_idle();
-            Err(Begun::Lost)
-        }
-        begun => match settle(&mut checked, begun) {
-            Ok(_) => Ok(checked),
-            Err(error) => Err(Begun::Other(error)),
-        },
-    }
-}
 
 impl Drop for Tx {
     /// Rolls back, and only then returns the connection: its locks must not outlive it.

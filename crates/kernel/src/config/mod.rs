@@ -5,8 +5,10 @@
 //! environment: what was found there is handed in as [`Sources`].
 
 mod address;
+mod bucket;
 mod choice;
 mod form;
+mod kafka;
 mod mistake;
 mod nearest;
 mod resolve;
@@ -16,6 +18,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod toml_file;
+mod valkey;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,6 +27,7 @@ use std::time::Duration;
 pub use address::{ListenHost, Network, PublicUrl, Target};
 pub use choice::{Durability, LogFilter, SandboxMode, Template};
 pub use form::{Kind, Unfit};
+pub use kafka::{Kafka, KafkaLogin, KafkaTls, SaslMechanism};
 use mistake::quoted;
 pub use mistake::{Mistake, Origin};
 pub use resolve::{Resolved, Row};
@@ -56,6 +60,10 @@ pub struct Config {
     pub listen: Listen,
     /// PostgreSQL.
     pub database: Database,
+    /// The cache that replicas share; without one each process has its own.
+    pub valkey: Option<Valkey>,
+    /// A PEM file of authorities that count beside the public ones when a part outside shows its certificate.
+    pub more_authorities: Option<PathBuf>,
     /// Bounds of requests.
     pub limits: Limits,
     /// The order of going.
@@ -152,6 +160,15 @@ pub enum DatabaseServer {
     },
 }
 
+/// A Valkey or Redis server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Valkey {
+    /// Its address.
+    pub url: Secret,
+    /// Its password, unless the address holds it.
+    pub password: Option<Secret>,
+}
+
 /// Bounds of requests at the gateway.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
@@ -177,6 +194,8 @@ pub struct Shutdown {
 /// The event log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Events {
+    /// What carries events beside the tables in PostgreSQL, which are the record on every set-up.
+    pub kafka: Option<Kafka>,
     /// How long events are kept.
     pub retention: Duration,
     /// How long audit events are kept.
@@ -188,6 +207,27 @@ pub struct Events {
 pub struct Files {
     /// Most bytes of an image.
     pub max_image_bytes: u64,
+    /// Where they lie; without one in the data folder.
+    pub bucket: Option<Bucket>,
+}
+
+/// A bucket of an S3 store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// The store's address; without one AWS's own of the region.
+    pub endpoint: Option<PublicUrl>,
+    /// The store's address as people reach it; without one the same.
+    pub public_endpoint: Option<PublicUrl>,
+    /// Its region.
+    pub region: String,
+    /// The key's name.
+    pub access_key_id: Secret,
+    /// The key.
+    pub secret_access_key: Secret,
+    /// A PEM file with authorities beside the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// Sandboxes.

@@ -110,6 +110,8 @@ impl Reading {
                 server: self.database_server(offset),
                 max_connections: self.value(DB_MAX_OPEN_CONNS),
             },
+            valkey: self.valkey(),
+            more_authorities: self.optional(SSL_CERT_FILE),
             limits: Limits {
                 request_timeout: self.value(GATEWAY_REQUEST_TIMEOUT),
                 requests_per_second: self.value(RATE_LIMIT_RPS),
@@ -121,10 +123,14 @@ impl Reading {
                 requests: self.value(GATEWAY_SHUTDOWN_TIMEOUT),
             },
             events: Events {
+                kafka: self.kafka(),
                 retention: self.value(KAFKA_RETENTION_HOURS).0,
                 audit_retention: self.value(KAFKA_AUDIT_RETENTION_HOURS).0,
             },
-            files: Files { max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000 },
+            files: Files {
+                max_image_bytes: u64::from(self.value(FILES_MAX_IMAGE_SIZE_MB)) * 1_000_000,
+                bucket: self.bucket(),
+            },
             sandboxes: Sandboxes { idle: self.value(SANDBOX_IDLE) },
             modules: Modules { install_timeout: self.value(MODULE_INSTALL_TIMEOUT_SEC).0 },
             flags: Flags { file: self.optional(FLAGS_FILE) },
@@ -189,6 +195,28 @@ impl Reading {
         Some(CertificateFiles { chain: chain?, key: key? })
     }
 
+    fn bucket(&mut self) -> Option<Bucket> {
+        let name = self.optional(S3_BUCKET);
+        let (endpoint, public_endpoint) = (self.optional(S3_ENDPOINT), self.optional(S3_PUBLIC_ENDPOINT));
+        let region = self.value(S3_REGION).0;
+        let (key_id, key) = (self.optional(S3_ACCESS_KEY_ID), self.optional(S3_SECRET_ACCESS_KEY));
+        let ca_file = self.optional(S3_CA_FILE);
+        Some(Bucket {
+            name: name?.0,
+            endpoint,
+            public_endpoint,
+            region,
+            access_key_id: key_id?,
+            secret_access_key: key?,
+            ca_file,
+        })
+    }
+
+    fn valkey(&mut self) -> Option<Valkey> {
+        let (url, password) = (self.optional(VALKEY_URL), self.optional(VALKEY_PASSWORD));
+        Some(Valkey { url: url?.0, password })
+    }
+
     fn database_server(&mut self, offset: u32) -> DatabaseServer {
         let url = self.optional(DATABASE_URL).map(|url| url.0);
         let owner_url = self.optional(DATABASE_OWNER_URL).map(|url| url.0);
@@ -199,6 +227,21 @@ impl Reading {
             Some(url) => DatabaseServer::External { url, owner_url, adopt },
             None => DatabaseServer::Embedded { durability, tcp_port },
         }
+    }
+
+    fn kafka(&mut self) -> Option<Kafka> {
+        let brokers = self.optional(KAFKA_BROKERS);
+        let client_id = self.optional(KAFKA_CLIENT_ID).map(|id| id.0);
+        let mechanism = self.value(KAFKA_SASL_MECHANISM);
+        let user = self.optional(KAFKA_SASL_USERNAME);
+        let password = self.optional(KAFKA_SASL_PASSWORD);
+        let tls = self.value(KAFKA_TLS);
+        let authorities = self.optional(KAFKA_TLS_CA);
+        let sandbox_partitions = self.value(KAFKA_SANDBOX_PARTITIONS);
+        let login =
+            user.zip(password).map(|(user, password)| KafkaLogin { mechanism, user: user.0, password });
+        let tls = tls.then_some(KafkaTls { authorities });
+        Some(Kafka { brokers: brokers?.0, client_id, login, tls, sandbox_partitions })
     }
 
     /// A setting with a fixed default.

@@ -11,6 +11,7 @@ use super::{Config, SandboxMode, Target, Template};
 pub(super) fn hold_together(reading: &mut Reading, config: &Config) {
     database(reading, config);
     pairs(reading);
+    kafka(reading, config);
     listeners(reading, config);
     worth_a_line(reading, config);
 }
@@ -53,6 +54,27 @@ fn pairs(reading: &mut Reading) {
     let (chain, key) = (&GATEWAY_TLS_CERT.setting, &GATEWAY_TLS_KEY.setting);
     pair(chain, key, "a certificate needs its private key");
     pair(key, chain, "a private key needs its certificate");
+    let (bucket, key_id, key) =
+        (&S3_BUCKET.setting, &S3_ACCESS_KEY_ID.setting, &S3_SECRET_ACCESS_KEY.setting);
+    pair(bucket, key_id, "a bucket is reached with a key");
+    pair(key_id, key, "the name of the S3 key and the key belong together");
+    for setting in [&S3_ENDPOINT.setting, &S3_PUBLIC_ENDPOINT.setting, key_id, key, &S3_CA_FILE.setting] {
+        pair(setting, bucket, "files lie in the data folder as long as no bucket is named");
+    }
+    pair(&VALKEY_PASSWORD.setting, &VALKEY_URL.setting, "the password is for a server");
+    let login = "the user at Kafka and the password belong together";
+    let (user, password) = (&KAFKA_SASL_USERNAME.setting, &KAFKA_SASL_PASSWORD.setting);
+    pair(user, password, login);
+    pair(password, user, login);
+}
+
+/// What says how to reach Kafka means nothing without the way that it belongs to.
+fn kafka(reading: &mut Reading, config: &Config) {
+    let without_tls = config.events.kafka.as_ref().is_some_and(|kafka| kafka.tls.is_none());
+    if without_tls && !reading.is_mistaken(&KAFKA_TLS.setting) {
+        let text = "the authorities are for TLS, which is off; set KAFKA_TLS=true, or remove this";
+        reading.refuse(&KAFKA_TLS_CA.setting, text);
+    }
 }
 
 /// All listeners share one address, so a port can serve only one of them.
@@ -94,6 +116,15 @@ fn worth_a_line(reading: &mut Reading, config: &Config) {
     }
     if config.sandbox_mode == SandboxMode::Many && reading.is_given(&DATABASE_OWNER_URL.setting) {
         lines.push("DATABASE_OWNER_URL has no effect unless KERNEL_SANDBOX_MODE=single".to_owned());
+    }
+    let of_kafka = [KAFKA_CLIENT_ID.setting, KAFKA_SASL_USERNAME.setting, KAFKA_TLS_CA.setting];
+    if !reading.is_given(&KAFKA_BROKERS.setting)
+        && let Some(idle) = of_kafka.iter().find(|setting| reading.is_given(setting))
+    {
+        lines.push(format!("{} has no effect without KAFKA_BROKERS", idle.name));
+    }
+    if config.events.kafka.as_ref().is_some_and(|kafka| kafka.login.is_some() && kafka.tls.is_none()) {
+        lines.push("KAFKA_SASL_USERNAME without KAFKA_TLS: whoever can listen reads all events".to_owned());
     }
     if config.template != Template::Empty && config.owner.is_some() {
         lines.push("KERNEL_OWNER_EMAIL has no effect unless KERNEL_TEMPLATE=empty".to_owned());

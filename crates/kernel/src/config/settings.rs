@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::{HostNames, ListenHost, MailAddress, Network, PublicUrl, Target};
+use super::bucket::{BucketName, Region};
 use super::form::{DatabaseUrl, Form, Hours, InstallationKey, Kind, NotYet, Port, Seconds, SmtpUrl, Unfit};
-use super::{Durability, LogFilter, SandboxMode, Template};
+use super::kafka::{Brokers, ClientId, KafkaUser};
+use super::valkey::ValkeyUrl;
+use super::{Durability, LogFilter, SandboxMode, SaslMechanism, Template};
 use crate::Secret;
 
 /// What holds when a setting is not given.
@@ -235,6 +238,31 @@ settings! {
     KERNEL_POSTGRES_PORT: Port = Unset("a socket only"),
         "Also listen with the embedded PostgreSQL on this TCP port.", example "5432";
 
+    VALKEY_URL: ValkeyUrl = Unset("the cache in memory"),
+        "A Valkey or Redis server that all replicas share: valkey://, with TLS valkeys://, also -cluster and -sentinel.",
+        example "/run/secrets/valkey_url", secret();
+    VALKEY_PASSWORD: Secret = Unset("the one in VALKEY_URL, if any"), "Valkey's password.",
+        example "/run/secrets/valkey_password", secret();
+    SSL_CERT_FILE: PathBuf = Unset("the public authorities alone"),
+        "A PEM file of authorities that external parts may have their certificates from, beside the public ones.",
+        example "/etc/ssl/certs/company.pem";
+
+    KAFKA_BROKERS: Brokers = Unset("the event log in PostgreSQL alone"),
+        "Kafka, as a list of brokers to begin with: events go out to it, and those of outsiders come in.",
+        example "kafka-1:9092,kafka-2:9092";
+    KAFKA_CLIENT_ID: ClientId = Unset("platform-kernel, and a membership that ends with the process"),
+        "This replica's lasting name at Kafka, different on each: one that returns within 10 s keeps its partitions.",
+        example "kernel-0";
+    KAFKA_SASL_MECHANISM: SaslMechanism = Fixed("SCRAM-SHA-512"),
+        "How the user signs in to Kafka.", example "SCRAM-SHA-256";
+    KAFKA_SASL_USERNAME: KafkaUser = Unset("no signing in"), "The user at Kafka.", example "platform-kernel";
+    KAFKA_SASL_PASSWORD: Secret = Unset("no signing in"), "That user's password.",
+        example "/run/secrets/kafka_sasl_password", secret();
+    KAFKA_TLS: bool = Fixed("false"), "Reach Kafka by TLS; its certificate must fit the name.", example "true";
+    KAFKA_TLS_CA: PathBuf = Unset("the public authorities"),
+        "The authorities that Kafka's certificate may come from, a PEM file.", example "/etc/tls/kafka-ca.crt";
+    KAFKA_SANDBOX_PARTITIONS: u32 = Fixed("1"), "Partitions of the topics of sandboxes other than default.",
+        example "3", within(1, 256);
     KAFKA_RETENTION_HOURS: Hours = Fixed("168"), "How long events are kept.", example "168", within(HOUR, 87_600 * HOUR);
     KAFKA_AUDIT_RETENTION_HOURS: Hours = Fixed("720"), "How long audit events are kept.", example "720",
         within(HOUR, 87_600 * HOUR);
@@ -242,6 +270,18 @@ settings! {
         "After this time without a request a sandbox sleeps; sooner while more are awake than half of DB_MAX_OPEN_CONNS.",
         example "15m", within(SECOND, 8_760 * HOUR);
     FILES_MAX_IMAGE_SIZE_MB: u32 = Fixed("10"), "Images of more megabytes are not taken.", example "10", within(1, 100);
+    S3_BUCKET: BucketName = Unset("files in the data folder"), "The bucket of an S3 store that keeps files.",
+        example "platform-kernel";
+    S3_ENDPOINT: PublicUrl = Unset("AWS in the bucket's region"), "The address of the S3 store.",
+        example "https://s3.example.com";
+    S3_PUBLIC_ENDPOINT: PublicUrl = Unset("S3_ENDPOINT"),
+        "The address of the S3 store as people reach it, for signed addresses.", example "https://files.example.com";
+    S3_REGION: Region = Fixed("us-east-1"), "The region of the bucket.", example "eu-central-1";
+    S3_ACCESS_KEY_ID: Secret = Unset("none"), "The name of the S3 key.", example "/run/secrets/s3_access_key_id",
+        secret();
+    S3_SECRET_ACCESS_KEY: Secret = Unset("none"), "The S3 key.", example "/run/secrets/s3_secret_access_key", secret();
+    S3_CA_FILE: PathBuf = Unset("the public authorities"),
+        "A PEM file with authorities that the S3 store's certificate may come from, too.", example "/etc/tls/s3-ca.crt";
     MODULE_INSTALL_TIMEOUT_SEC: Seconds = Fixed("120"), "How long registering a module may take.", example "120",
         within(SECOND, HOUR);
     FLAGS_FILE: PathBuf = Unset("the flags built in"),
@@ -259,14 +299,6 @@ settings! {
     LOG_LEVEL: LogFilter = Fixed("info"), "How much is logged, for all or by part.", example "info,iam=debug";
     LOG_JSON: bool = Computed("true unless on a terminal"), "Log one JSON object a line.", example "true";
 
-    VALKEY_URL: NotYet = Unset("the cache in memory"), "Valkey.", example "/run/secrets/valkey_url", secret(), not_yet();
-    VALKEY_PASSWORD: NotYet = Unset("none"), "Valkey's password.", example "/run/secrets/valkey_password", secret(), not_yet();
-    KAFKA_BROKERS: NotYet = Unset("the event log in PostgreSQL"), "Kafka.", example "kafka:9092", not_yet();
-    S3_ENDPOINT: NotYet = Unset("files in the data folder"), "An S3 store.", example "https://s3.example.com", not_yet();
-    S3_BUCKET: NotYet = Unset("files in the data folder"), "The bucket.", example "platform-kernel", not_yet();
-    S3_REGION: NotYet = Unset("files in the data folder"), "The bucket's region.", example "eu-central-1", not_yet();
-    S3_ACCESS_KEY_ID: NotYet = Unset("none"), "The S3 key's name.", example "/run/secrets/s3_access_key_id", secret(), not_yet();
-    S3_SECRET_ACCESS_KEY: NotYet = Unset("none"), "The S3 key.", example "/run/secrets/s3_secret_access_key", secret(), not_yet();
     CLICKHOUSE_URL: NotYet = Unset("audit in PostgreSQL"), "ClickHouse.", example "/run/secrets/clickhouse_url", secret(), not_yet();
     VAULT_ADDR: NotYet = Unset("keys in the data folder"), "Vault.", example "http://vault:8200", not_yet();
     VAULT_TOKEN: NotYet = Unset("none"), "Vault's token.", example "/run/secrets/vault_token", secret(), not_yet();

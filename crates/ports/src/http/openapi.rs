@@ -85,6 +85,10 @@ fn describe(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
         let media = json!({ "schema": form(schemas) });
         entry["requestBody"] = json!({ "required": true, "content": { "multipart/form-data": media } });
     }
+    if operation.streams && operation.form.is_none() && operation.body.is_none() {
+        let media = json!({ "schema": { "type": "string", "format": "binary" } });
+        entry["requestBody"] = json!({ "required": true, "content": { "application/octet-stream": media } });
+    }
     entry
 }
 

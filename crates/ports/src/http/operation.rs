@@ -50,7 +50,7 @@ impl Access {
 /// Whether an Idempotency-Key is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
-    /// GET and DELETE: repeating changes nothing more.
+    /// GET, PUT and DELETE: repeating changes nothing more.
     Harmless,
     /// With a key, the first answer comes again.
     Welcome,
@@ -161,6 +161,11 @@ impl Operation {
     /// `POST /api/v1{path}`.
     pub fn post(path: &str, id: &'static str, access: Access) -> Self {
         Self::new(Method::POST, format!("{BASE}{path}"), id, access)
+    }
+
+    /// `PUT /api/v1{path}`.
+    pub fn put(path: &str, id: &'static str, access: Access) -> Self {
+        Self::new(Method::PUT, format!("{BASE}{path}"), id, access)
     }
 
     /// `PATCH /api/v1{path}`.
@@ -299,14 +304,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Adds an operation.
     ///
     /// # Panics
-    /// For a method other than GET, POST, PATCH and DELETE, which [`Operation`] can't hold.
+    /// For a method other than GET, POST, PUT, PATCH and DELETE, which [`Operation`] can't hold.
     pub fn add<H, T>(mut self, operation: Operation, handler: H) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
     {
         let filter = MethodFilter::try_from(operation.method.clone())
-            .expect("because an operation's method is one of the four that exist");
+            .expect("because an operation's method is one of the five that exist");
         let route = on(filter, handler).with_state(self.state.clone());
         self.entries.push((Operation { service: self.service, ..operation }, route));
         self

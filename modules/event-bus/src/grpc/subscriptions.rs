@@ -1,12 +1,12 @@
-use fabric::log::Delivery;
-use kernel::{Ctx, DomainEvent, Result, Slug};
+use fabric::log::{Delivery, envelope};
+use kernel::{Ctx, Result, Slug};
 use ports::{
     http::{Access, Routes},
     rpc::{given, id, time},
 };
 use proto::events::v1::{
-    self as wire, AckRequest, AckResponse, EventEnvelope, PullRequest, PullResponse, SubscribeRequest,
-    UnsubscribeRequest, UnsubscribeResponse,
+    self as wire, AckRequest, AckResponse, PullRequest, PullResponse, SubscribeRequest, UnsubscribeRequest,
+    UnsubscribeResponse,
 };
 
 use super::method;
@@ -101,20 +101,6 @@ fn delivered(delivery: Delivery) -> wire::Delivery {
     wire::Delivery {
         event: Some(envelope(delivery.event)),
         attempt: u32::try_from(delivery.attempt).unwrap_or(0),
-    }
-}
-
-fn envelope(event: DomainEvent) -> EventEnvelope {
-    EventEnvelope {
-        id: event.id.to_string(),
-        r#type: event.kind,
-        source: event.source,
-        tenant_id: event.tenant_id.map(|tenant| tenant.to_string()).unwrap_or_default(),
-        data_json: event.data.to_string(),
-        schema_version: event.schema_version,
-        timestamp: Some(time(event.timestamp)),
-        trace_id: event.trace_id.unwrap_or_default(),
-        key: event.key,
     }
 }
 

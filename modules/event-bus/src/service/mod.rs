@@ -1,6 +1,7 @@
 //! The operations.
 
 mod dead_letters;
+mod intake;
 mod publishing;
 mod reading;
 mod schemas;

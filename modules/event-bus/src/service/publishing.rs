@@ -17,12 +17,14 @@ use crate::{
 };
 
 /// An event that may be published; its schema is not looked at yet.
-struct Draft {
+pub(super) struct Draft {
     at: String,
     kind: String,
     key: String,
     version: Option<semver::Version>,
     data: Value,
+    /// Of one that came from outside: the id under which it is known there, and who tells it.
+    pub known: Option<(EventId, String)>,
 }
 
 impl EventBus {
@@ -56,7 +58,7 @@ impl EventBus {
         tx.commit(PublishedBatchOut { events }).await
     }
 
-    async fn drafts(&self, cx: &Ctx, events: Vec<(String, PublishIn)>) -> Result<Vec<Draft>> {
+    pub(super) async fn drafts(&self, cx: &Ctx, events: Vec<(String, PublishIn)>) -> Result<Vec<Draft>> {
         let tenant = cx.tenant()?;
         let modules = self.modules.snapshot(cx).await?;
         events
@@ -74,14 +76,14 @@ impl EventBus {
                 let key = model::key_of(&at, event.key, &event.data)?;
                 // Without an entity the event stands alone, and waits for no other.
                 let key = key.unwrap_or_else(|| EventId::new().to_string());
-                Ok(Draft { at, kind: event.kind, key, version, data: event.data })
+                Ok(Draft { at, kind: event.kind, key, version, data: event.data, known: None })
             })
             .collect()
     }
 
     /// Checks the data against registered schemas and leaves the events in the transaction.
-    async fn queue(&self, tx: &mut Tx, drafts: Vec<Draft>) -> Result<Vec<PublishedOut>> {
-        let source = source_of(tx.cx());
+    pub(super) async fn queue(&self, tx: &mut Tx, drafts: Vec<Draft>) -> Result<Vec<PublishedOut>> {
+        let own = source_of(tx.cx());
         let mut types: Vec<&str> = drafts.iter().map(|draft| draft.kind.as_str()).collect();
         types.sort_unstable();
         types.dedup();
@@ -100,9 +102,14 @@ impl EventBus {
                 }
                 None => draft.data,
             };
-            let event = Event::new(source.clone(), draft.kind.clone(), &draft.key, &data)
+            let (known, source) = draft.known.unzip();
+            let source = source.unwrap_or_else(|| own.clone());
+            let mut event = Event::new(source, draft.kind.clone(), &draft.key, &data)
                 .map_err(|error| too_large(error, &draft.at))?
                 .version(version);
+            if let Some(id) = known {
+                event = event.known_as(id);
+            }
             published.push(PublishedOut::queued(event.id(), topic_of(&draft.kind)));
             tx.event(event)?;
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use axum::{body::Body, response::Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use kernel::{Error, Slug};
 use ports::http::{Access, Cx, Operation, Path, Query, Result, Routes, State};
 use schemars::JsonSchema;
@@ -52,6 +52,10 @@ pub(super) fn add(routes: Routes<Service>) -> Routes<Service> {
         .add(
             Operation::get("/signed-files/{token}", "downloadSignedFile", Access::Public)
                 .summary("Download a file by its signed address")
+                .description(
+                    "Where files lie in an S3 store, the answer is 302 and leads there, to an address that is good for a \
+                     minute.",
+                )
                 .problems(&[Slug::FileRejected, Slug::Gone, Slug::RangeNotSatisfiable]),
             signed,
         )
@@ -72,9 +76,20 @@ async fn signed(
     State(files): State<Service>,
     Cx(cx): Cx,
     Path(token): Path<String>,
+    method: Method,
     headers: HeaderMap,
 ) -> Result<Response> {
     let content = files.signed_content(&cx, &token).await?;
+    // What a store signs is good for one method.
+    if method == Method::GET
+        && let Some(address) = content.address(&typed(&content.media_type)).await?
+    {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::FOUND;
+        response.headers_mut().insert(header::LOCATION, value(&address));
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(response);
+    }
     send(&content, &headers).await
 }
 

@@ -3,6 +3,7 @@
 mod content;
 pub(crate) mod files;
 pub(crate) mod images;
+pub(crate) mod presigned;
 mod upload;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ type Service = Arc<Files>;
 pub(crate) fn routes(files: Service) -> ServiceRoutes {
     let routes = Routes::new(NAME, files);
     let routes = upload::add(routes);
+    let routes = presigned::add(routes);
     let routes = files::add(routes);
     let routes = content::add(routes);
     images::add(routes).finish()

@@ -3,6 +3,7 @@
 mod held;
 mod lifecycle;
 mod pictures;
+mod presigned;
 mod reading;
 mod scanning;
 mod seeding;

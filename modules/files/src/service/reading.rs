@@ -1,6 +1,6 @@
 use std::{ops::Range, time::Duration};
 
-use fabric::blobs::Blob;
+use fabric::blobs::{Blob, Shown};
 use kernel::{Caller, Ctx, Error, Result, Slug, Timestamp, check::Checks};
 use ports::http::{Page, page_size};
 
@@ -10,12 +10,15 @@ use crate::{
     http::files::{FileOut, FilePatch, FilesQuery, SignedOut, UrlQuery},
     media,
     model::{self, FileId, FileState, ORIGINAL},
-    signed::Grant,
+    signed::{Allowed, Grant},
     store::{self, FileRow, Wanted},
 };
 
 /// Where files lie.
 const LIST: &str = "files";
+/// How long a store's own address is good. It is made when a signed address of ours was found to be good still, so it
+/// need not last: a tenant that is closed closes its addresses, too.
+const MOMENT: Duration = Duration::from_secs(60);
 /// How long a signed address is good, in seconds.
 const EXPIRES: (i64, i64, i64) = (1, 3600, 7 * 86_400);
 
@@ -37,6 +40,13 @@ struct Link {
 }
 
 impl Content {
+    /// Where the store itself gives its bytes for a moment, if it can: in a bucket. `media_type` is what it is sent as.
+    pub(crate) async fn address(&self, media_type: &str) -> Result<Option<String>> {
+        let disposition = model::disposition(self.is_inline, &self.name);
+        let shown = Shown { media_type, disposition: &disposition };
+        self.link.files.blobs.reading_address(&self.link.key, &shown, MOMENT).await
+    }
+
     /// Its bytes, or a part of them.
     pub(crate) async fn bytes(&self, range: Option<Range<u64>>) -> Result<Blob> {
         self.link.files.blobs.get(&self.link.key, range).await?.ok_or_else(|| lost(&self.link.key))
@@ -150,17 +160,33 @@ impl Files {
         let row = store::find(&self.db.tenant(cx)?, id).await?;
         row.state()?.readable(row.reason.as_deref())?;
         let expires_at = cx.now().plus(Duration::from_secs(seconds.unsigned_abs()));
-        let is_inline = query.inline.unwrap_or(false);
-        let grant = Grant { tenant: cx.tenant()?, file: id, expires_at, is_inline };
+        let allows = if query.inline.unwrap_or(false) { Allowed::Show } else { Allowed::Download };
+        let grant = Grant { tenant: cx.tenant()?, file: id, expires_at, allows };
+        Ok(SignedOut { url: self.signed_address(&grant), expires_at })
+    }
+
+    /// Our own address for what is granted.
+    pub(super) fn signed_address(&self, grant: &Grant) -> String {
         let base = self.public_url.trim_end_matches('/');
-        let url = format!("{base}{}/signed-files/{}", ports::http::BASE, grant.sign(self.db.key()));
-        Ok(SignedOut { url, expires_at })
+        format!("{base}{}/signed-files/{}", ports::http::BASE, grant.sign(self.db.key()))
     }
 
     /// A file to be sent to whoever has its signed address: that names the tenant.
     ///
     /// Errors: not-found, file-rejected, gone.
     pub(crate) async fn signed_content(&self, cx: &Ctx, token: &str) -> Result<Content> {
+        let (cx, grant) = self.granted(cx, token).await?;
+        match grant.allows {
+            Allowed::Download => self.content(&cx, grant.file, false).await,
+            Allowed::Show => self.content(&cx, grant.file, true).await,
+            Allowed::Upload => Err(Error::not_found("file")),
+        }
+    }
+
+    /// What a signed address allows, in the context of the tenant that gave it.
+    ///
+    /// Errors: not-found, gone.
+    pub(super) async fn granted(&self, cx: &Ctx, token: &str) -> Result<(Ctx, Grant)> {
         let grant = Grant::read(token, self.db.key(), cx.now())?;
         let cx = cx.with_caller(Caller::stranger()).within(grant.tenant);
         // No credential was looked at on the way here, so nobody has asked after its tenant yet.
@@ -168,6 +194,6 @@ impl Files {
         if tenant.is_none_or(|tenant| tenant.blocked) || self.billing.is_terminated(&cx).await? {
             return Err(Error::not_found("file"));
         }
-        self.content(&cx, grant.file, grant.is_inline).await
+        Ok((cx, grant))
     }
 }

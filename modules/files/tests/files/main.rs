@@ -5,5 +5,6 @@
 mod copies;
 mod life;
 mod pictures;
+mod presigned;
 mod support;
 mod uploads;

@@ -27,6 +27,21 @@ pub async fn ground_with(options: KernelOptions) -> Ground {
     Ground { kernel, folder, email: Mutex::default() }
 }
 
+/// With the bucket of `make parts`; the kernel's key gives it a root of its own there.
+pub fn in_bucket(options: KernelOptions) -> KernelOptions {
+    ["S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"].into_iter().fold(
+        options,
+        |options, name| {
+            let value = std::env::var(format!("TEST_{name}")).unwrap_or_else(|_| {
+                panic!(
+                    "TEST_{name} is not set: run `make parts` and `source ~/.cache/platform-kernel/parts/env`"
+                )
+            });
+            options.with(name, &value)
+        },
+    )
+}
+
 impl Ground {
     pub async fn owner(&self) -> Api {
         let (owner, body) = self.kernel.api().register("Acme Tools").await;

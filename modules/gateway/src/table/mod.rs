@@ -59,6 +59,7 @@ pub(crate) struct RouteTable {
 struct Endpoint {
     get: Option<usize>,
     post: Option<usize>,
+    put: Option<usize>,
     patch: Option<usize>,
     delete: Option<usize>,
     allow: HeaderValue,
@@ -127,6 +128,7 @@ impl Endpoint {
         match *method {
             Method::GET | Method::HEAD => self.get,
             Method::POST => self.post,
+            Method::PUT => self.put,
             Method::PATCH => self.patch,
             Method::DELETE => self.delete,
             _ => None,
@@ -136,27 +138,34 @@ impl Endpoint {
 
 /// The operations by path, in order of appearance.
 fn endpoints<'a>(operations: &[&'a Operation]) -> Vec<(&'a str, Endpoint)> {
-    let mut found: Vec<(&str, [Option<usize>; 4])> = Vec::new();
+    let mut found: Vec<(&str, [Option<usize>; 5])> = Vec::new();
     for (number, operation) in operations.iter().enumerate() {
         let place = match operation.method {
             Method::GET => 0,
             Method::POST => 1,
-            Method::PATCH => 2,
-            _ => 3,
+            Method::PUT => 2,
+            Method::PATCH => 3,
+            _ => 4,
         };
         let at = found.iter().position(|(path, _)| *path == operation.path).unwrap_or_else(|| {
-            found.push((&operation.path, [None; 4]));
+            found.push((&operation.path, [None; 5]));
             found.len() - 1
         });
         found[at].1[place] = Some(number);
     }
-    let made = found.into_iter().map(|(path, [get, post, patch, delete])| {
-        let names =
-            [(get, "GET, HEAD"), (post, "POST"), (patch, "PATCH"), (delete, "DELETE"), (Some(0), "OPTIONS")];
+    let made = found.into_iter().map(|(path, [get, post, put, patch, delete])| {
+        let names = [
+            (get, "GET, HEAD"),
+            (post, "POST"),
+            (put, "PUT"),
+            (patch, "PATCH"),
+            (delete, "DELETE"),
+            (Some(0), "OPTIONS"),
+        ];
         let names: Vec<&str> =
             names.iter().filter(|(number, _)| number.is_some()).map(|(_, name)| *name).collect();
         let allow = HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        (path, Endpoint { get, post, patch, delete, allow })
+        (path, Endpoint { get, post, put, patch, delete, allow })
     });
     made.collect()
 }

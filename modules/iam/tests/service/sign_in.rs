@@ -270,7 +270,7 @@ async fn a_copy_of_the_sandbox_takes_passwords_and_nothing_else() {
     let key = ground.post(&me, "/api-keys", body).await.expect(201);
     ground.who(text(&key["key"])).await.unwrap();
     ground.run(&ground.database.owner, "select kernel.after_clone()").await.unwrap();
-    ground.iam.forget_verified();
+    ground.iam.heard(iam::Change::Everything);
     assert!(ground.who(text(&tokens["accessToken"])).await.is_err());
     assert!(ground.who(text(&key["key"])).await.is_err());
     let refreshed = json!({ "refreshToken": tokens["refreshToken"] });

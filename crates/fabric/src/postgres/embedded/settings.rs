@@ -89,7 +89,6 @@ const COMMON: &[(&str, &str)] = &[
     ("autovacuum", "on"),
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
-    ("ssl", "off"),
     ("password_encryption", "scram-sha-256"),
     // The log goes to the kernel's. Statements and details hold people's data: they stay out.
     ("log_destination", "stderr"),

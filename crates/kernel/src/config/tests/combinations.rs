@@ -77,6 +77,31 @@ fn a_certificate_has_a_chain_and_a_key() {
 }
 
 #[test]
+fn a_bucket_is_named_with_its_key() {
+    let told = env("S3_ENDPOINT", "https://s3.example.com").mistake();
+    assert!(told.starts_with("S3_ENDPOINT (environment): ") && told.contains("set S3_BUCKET too"), "{told}");
+    assert!(env("S3_BUCKET", "kernel").mistake().contains("set S3_ACCESS_KEY_ID too"));
+    let half = env("S3_BUCKET", "kernel").env("S3_ACCESS_KEY_ID", "id").mistake();
+    assert!(half.contains("set S3_SECRET_ACCESS_KEY too"), "{half}");
+    let whole = || {
+        env("S3_BUCKET", "kernel")
+            .env("S3_ACCESS_KEY_ID", "id")
+            .env("S3_SECRET_ACCESS_KEY_FILE", "/run/key")
+            .secret_file("/run/key", "hidden\n")
+    };
+    let bucket = whole().config().files.bucket.unwrap();
+    assert_eq!((bucket.name.as_str(), bucket.region.as_str()), ("kernel", "us-east-1"));
+    assert_eq!((bucket.endpoint, bucket.secret_access_key.expose()), (None, "hidden"));
+    let url = whole().env("S3_ENDPOINT", "http://seaweed:8333/").config().files.bucket.unwrap().endpoint;
+    assert_eq!(url.unwrap().as_str(), "http://seaweed:8333");
+    assert_eq!(nothing().config().files.bucket, None);
+    for bad in ["ab", "My-Bucket", "a/b", "-abc", "https://s3.example.com"] {
+        let named = env("S3_BUCKET", bad).env("S3_ACCESS_KEY_ID", "id").env("S3_SECRET_ACCESS_KEY", "hidden");
+        assert!(named.mistake().contains("is not the name of a bucket"), "{bad}");
+    }
+}
+
+#[test]
 fn a_name_and_its_file_together_are_refused() {
     assert_eq!(
         env("KERNEL_SECRET_KEY", &"k".repeat(32)).flag("secret-key-file", "/run/k").mistake(),

@@ -64,5 +64,5 @@ fn no_example_is_a_secret_that_somebody_could_copy() {
 #[test]
 fn what_is_not_here_yet_is_not_in_the_example() {
     let text = example_toml();
-    assert!(!text.contains("valkey") && !text.contains("port_offset"));
+    assert!(!text.contains("clickhouse") && !text.contains("port_offset"));
 }

@@ -273,3 +273,29 @@ fn mail_addresses_need_a_name_and_a_host() {
         assert!(given.mistake().contains("is not an e-mail address"), "{wrong}");
     }
 }
+
+#[test]
+fn a_valkey_address_has_a_scheme_of_its_own_and_a_password_beside_it() {
+    let config = env("VALKEY_URL", "valkeys-cluster://a:7001?node=b:7002")
+        .env("VALKEY_PASSWORD_FILE", "/run/valkey")
+        .secret_file("/run/valkey", "hunter2\n")
+        .env("SSL_CERT_FILE", "/etc/own.pem")
+        .config();
+    let valkey = config.valkey.unwrap();
+    assert_eq!(valkey.url.expose(), "valkeys-cluster://a:7001?node=b:7002");
+    assert_eq!(valkey.password, Some(Secret::new("hunter2")));
+    assert_eq!(config.more_authorities.as_deref(), Some(Path::new("/etc/own.pem")));
+    assert_eq!(nothing().config().valkey, None);
+    for (url, why) in [
+        ("cache:6379", "does not begin with valkey://"),
+        ("http://cache", "begins with none of"),
+        ("redis-ring://cache", "begins with none of"),
+        ("redis://", "names no server"),
+        ("redis://a b", "a space"),
+        ("valkey-sentinel://s:26379", "add ?sentinelServiceName="),
+    ] {
+        let told = env("VALKEY_URL", url).mistake();
+        assert!(told.contains(why) && !told.contains(&format!("\"{url}\"")), "{told}");
+    }
+    assert!(env("VALKEY_PASSWORD", "hunter2").mistake().contains("set VALKEY_URL too"));
+}

@@ -3,6 +3,7 @@
 mod combinations;
 mod example;
 mod forms;
+mod kafka;
 mod names;
 mod precedence;
 

@@ -121,9 +121,9 @@ fn a_part_that_is_not_here_yet_is_refused_wherever_it_is_set() {
     }
     assert!(flag("xds-port", "18000").mistake().starts_with("--xds-port (flag): this version"));
     assert!(
-        file("kafka_brokers = \"k:9092\"")
+        file("clamav_addr = \"tcp://clamav:3310\"")
             .mistake()
-            .starts_with("kafka_brokers (/etc/pk.toml:1): this version")
+            .starts_with("clamav_addr (/etc/pk.toml:1): this version")
     );
     assert!(
         env("VAULT_TOKEN_FILE", "/x").mistake().starts_with("VAULT_TOKEN_FILE (environment): this version")
