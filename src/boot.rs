@@ -202,7 +202,7 @@ async fn greet(
     } else {
         "platform-kernel open (prints a one-time sign-in link)".to_owned()
     };
-    let sign_in = estate.demo_sign_in();
+    let sign_in = estate.way_in().await.map_err(Failure::new)?;
     let greeting = Greeting {
         console: &console,
         url: &base,

@@ -132,7 +132,7 @@ async fn a_service_that_panics_fails_its_own_calls_only_and_health_names_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hangs_ends_its_own_calls_at_the_deadline_and_holds_up_nobody() {
-    let kernel = troubled("5s").await;
+    let kernel = troubled("8s").await;
     let (owner, _) = kernel.api().register("Acme Tools").await;
     let (neighbour, _) = kernel.api().sandbox("other").register("Next Door").await;
 
@@ -145,7 +145,7 @@ async fn a_service_that_hangs_ends_its_own_calls_at_the_deadline_and_holds_up_no
         .collect();
     let mut link = Value::Null;
     while link["queued"].as_u64().is_none_or(|queued| queued == 0) {
-        assert!(begun.elapsed() < Duration::from_secs(4), "the link did not fill: {link}");
+        assert!(begun.elapsed() < Duration::from_secs(7), "the link did not fill: {link}");
         link = health(&kernel, "default").await.1;
     }
     assert_eq!(link["state"], "waiting", "{link}");
@@ -153,13 +153,14 @@ async fn a_service_that_hangs_ends_its_own_calls_at_the_deadline_and_holds_up_no
     works(&owner).await;
     works(&neighbour).await;
     let others = begun.elapsed() - full;
-    assert!(begun.elapsed() < Duration::from_secs(5), "the others answered after {:?} only", begun.elapsed());
+    // Had they stood in the same queue, they would have waited for a deadline of 8 s.
+    assert!(others < Duration::from_secs(4), "the others answered after {others:?} only");
     println!("with {HANGING} calls hanging, eight calls to other services took {others:?}");
 
     for call in hanging {
         call.await.unwrap().expect_problem(504, "deadline-exceeded");
     }
-    assert!(begun.elapsed() < Duration::from_secs(9), "took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(16), "took {:?}", begun.elapsed());
 
     // The places are free again at once, and what happened stays visible.
     kernel.api().get("/api/v1/trouble/fine").await.expect(204);

@@ -9,6 +9,7 @@
 
 mod lives;
 mod operator;
+mod owner;
 mod points;
 mod remains;
 mod verbs;

@@ -59,11 +59,12 @@ async function end(child: ChildProcess): Promise<void> {
   clearTimeout(late);
 }
 
-export async function startKernel(): Promise<Kernel> {
+/** Its default sandbox is the demo, unless another template is named. */
+export async function startKernel(template = "demo"): Promise<Kernel> {
   const folder = mkdtempSync(join(tmpdir(), "pk-console-"));
   // Port 0: the system gives a free one, and runtime.json says which.
   const ports = ["gateway", "gateway-tls", "iam", "grpc"].flatMap((name) => [`--${name}-port`, "0"]);
-  const child = spawn(PROGRAM, [...ports, "--shutdown-grace", "0s", "--data-dir", folder], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(PROGRAM, [...ports, "--shutdown-grace", "0s", "--template", template, "--data-dir", folder], { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   const note = (text: Buffer) => (said = (said + text.toString()).slice(-20_000));
   child.stdout.on("data", note);

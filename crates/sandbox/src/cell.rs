@@ -4,6 +4,7 @@ mod feeding;
 mod following;
 mod replicas;
 mod services;
+mod sleeping;
 
 use std::{
     collections::BTreeMap,
@@ -56,6 +57,7 @@ use crate::{
     clocks,
     control::{Control, SandboxRow},
     parts::Parts,
+    people,
 };
 
 /// One sandbox, running.
@@ -165,6 +167,7 @@ impl Cell {
             flags,
             modules: modules_link.clone(),
             issuer: deps.issuer.clone(),
+            set_up_token: people::set_up_token(deps.row, &key),
             hash: HashCost::Sandbox,
             hash_pool: deps.hash_pool,
             sandbox: name.clone(),
@@ -385,45 +388,6 @@ impl Cell {
     /// A task failed in a way that takes the sandbox out of service.
     pub(crate) fn is_faulted(&self) -> bool {
         self.faulted.load(Ordering::Relaxed)
-    }
-
-    /// How long nobody asked for anything.
-    pub(crate) fn idle_for(&self) -> Duration {
-        if self.gateway.in_flight() > 0 || self.gateway.open_streams() > 0 {
-            return Duration::ZERO;
-        }
-        Instant::now().saturating_duration_since(self.gateway.last_used())
-    }
-
-    /// Whether it may sleep now: nothing waits in the outbox or to be fed to Kafka, and no service has still to hear of
-    /// something.
-    pub(crate) async fn may_sleep(&self) -> Result<bool> {
-        if let Some(feed) = &self.feed
-            && feed.waiting(&self.cx("sandbox")).await? > 0
-        {
-            return Ok(false);
-        }
-        self.db
-            .system(&self.cx("sandbox"), Reason::Sandbox)
-            .query(sql!(
-                "select not exists (select from kernel.outbox)
-                    and not exists (select from kernel.delivery d join kernel.subscription s on s.id = d.subscription_id
-                                    where s.tenant_id is null and s.module is null)"
-            ))
-            .value()
-            .await
-    }
-
-    /// When its next job is due, in real time.
-    pub(crate) async fn next_due(&self) -> Result<Option<Timestamp>> {
-        self.db
-            .system(&self.cx("sandbox"), Reason::Sandbox)
-            .query(sql!(
-                "select clock_timestamp() + greatest(min(due_at) - kernel.now(), interval '0')
-                 from kernel.job where failed_at is null"
-            ))
-            .value()
-            .await
     }
 
     /// Running requests get a moment, then everything ends: tasks, connections.

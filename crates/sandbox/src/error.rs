@@ -62,6 +62,14 @@ pub enum OpenError {
          DATABASE_OWNER_URL set to the login that may change tables"
     )]
     SchemaOfAnother,
+    /// The owner of the settings.
+    #[error("{name} {why}")]
+    Owner {
+        /// Which setting.
+        name: &'static str,
+        /// What is wrong with its value.
+        why: String,
+    },
     /// The seed.
     #[error("the template could not be made: {0}")]
     Seed(#[from] crate::seed::SeedError),

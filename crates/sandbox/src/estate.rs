@@ -14,11 +14,11 @@ use fabric::{
 };
 use files::{FilePool, FilePoolOptions};
 use flags::FlagFile;
-use gateway::{DemoSignIn, HostRules, Metrics};
+use gateway::{HostRules, Metrics};
 use iam::{HashPool, HashPoolOptions};
 use integration_hub::Echo;
 use kernel::{
-    Result, SandboxName, Secret, Slug,
+    Result, SandboxName, Slug,
     config::{Config, DatabaseServer, Template},
 };
 use ports::http::ServiceRoutes;
@@ -34,7 +34,7 @@ use crate::{
     opening::{CONTROL, check_key, open_control},
     operator::Operator,
     parts::Parts,
-    seed::Seed,
+    people::check_owner,
     templates::{Spares, Templates},
     waking::own_hosts,
 };
@@ -71,7 +71,7 @@ pub struct Estate {
     pub(crate) failures: Mutex<BTreeMap<String, String>>,
     pub(crate) closing: std::sync::atomic::AtomicBool,
     /// The default sandbox was made by this process.
-    first: std::sync::atomic::AtomicBool,
+    pub(crate) first: std::sync::atomic::AtomicBool,
 }
 
 /// How the estate is set up.
@@ -112,9 +112,6 @@ impl Slot {
     }
 }
 
-/// The demo's published password, good on loopback.
-const DEMO_PASSWORD: &str = "Sandbox2026!";
-
 impl Estate {
     /// Opens everything: the server, the control database, the templates, the default sandbox.
     ///
@@ -128,6 +125,7 @@ impl Estate {
             clock = Instant::now();
         };
         let config = &options.config;
+        check_owner(config)?;
         let installation = Installation::open(&config.data_dir, config.secret_key.as_ref())?;
         let mut parts = Parts::open(config, installation.key()).await?;
         step("postgres", &mut timings);
@@ -343,42 +341,6 @@ impl Estate {
     /// Who runs the process.
     pub fn operator(&self) -> &Arc<Operator> {
         &self.operator
-    }
-
-    /// The password of the demo's users: the published one, or off loopback one of this installation's own.
-    pub(crate) fn demo_password(&self) -> Secret {
-        let config = &self.options.config;
-        if config.listen.host.is_loopback() || config.demo_on_network {
-            return Secret::new(DEMO_PASSWORD);
-        }
-        let bytes = self.installation.key().derive(&["demo password"]);
-        Secret::new(bytes.iter().take(12).fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
-    }
-
-    /// How to sign in to the demo, if the default sandbox is one. A password of this installation's own is told once, at
-    /// its first start.
-    pub fn demo_sign_in(&self) -> Option<String> {
-        if !matches!(self.options.config.template, Template::Demo) {
-            return None;
-        }
-        let password = self.demo_password();
-        let told =
-            if password.expose() == DEMO_PASSWORD || self.first.load(std::sync::atomic::Ordering::Relaxed) {
-                password.expose().to_owned()
-            } else {
-                "as told at the first start".to_owned()
-            };
-        Some(format!("admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password {told}"))
-    }
-
-    /// Whom the console offers to be with one click: the people of a demo whose password is the published one.
-    pub(crate) fn demo_people(&self, row: &SandboxRow) -> Option<DemoSignIn> {
-        let password = self.demo_password();
-        if row.template != "demo" || password.expose() != DEMO_PASSWORD {
-            return None;
-        }
-        let people = Seed::demo_people().to_vec();
-        Some(DemoSignIn { password: DEMO_PASSWORD.to_owned(), people })
     }
 
     /// Closes every cell, then the server.

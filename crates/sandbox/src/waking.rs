@@ -60,7 +60,12 @@ impl Estate {
             }
             self.control.set_schema(name.as_str(), self.templates.fingerprint()).await?;
         }
-        self.cell_on(&database, name, row, logins, self.blobs_of(row)?).await
+        let cell = self.cell_on(&database, name, row, logins, self.blobs_of(row)?).await?;
+        if let Err(error) = self.see_to_owner(&cell).await {
+            cell.close().await;
+            return Err(error);
+        }
+        Ok(cell)
     }
 
     /// A cell on a database that has today's schema.

@@ -1,21 +1,27 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use crate::rpc;
+use crate::{Recording, rpc};
 
 /// A client of one sandbox's API, with or without a credential.
 #[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
-    base: String,
+    /// Asked in turn.
+    bases: Arc<[String]>,
+    turn: Arc<AtomicUsize>,
     host: String,
     token: Option<String>,
+    recording: Option<Arc<Recording>>,
     /// Connections for gRPC by host, shared by all clones.
     channels: Arc<Mutex<HashMap<String, Channel>>>,
 }
@@ -38,12 +44,39 @@ pub struct Answer {
 impl Api {
     /// A stranger at `base` (`http://127.0.0.1:port`), asking for `host`.
     pub fn new(base: impl Into<String>, host: impl Into<String>) -> Self {
+        Self::of_replicas([base.into()], host)
+    }
+
+    /// A stranger who asks several replicas of one kernel in turn, a request each.
+    pub fn of_replicas(bases: impl IntoIterator<Item = String>, host: impl Into<String>) -> Self {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
             .expect("a client");
-        Self { http, base: base.into(), host: host.into(), token: None, channels: Arc::default() }
+        Self {
+            http,
+            bases: bases.into_iter().collect(),
+            turn: Arc::default(),
+            host: host.into(),
+            token: None,
+            recording: None,
+            channels: Arc::default(),
+        }
+    }
+
+    /// The same client, whose answers are noted.
+    pub fn recorded(&self, recording: &Arc<Recording>) -> Self {
+        Self { recording: Some(Arc::clone(recording)), ..self.clone() }
+    }
+
+    /// The same client, of whom nothing is noted: for what is asked until it is so.
+    pub fn aside(&self) -> Self {
+        Self { recording: None, ..self.clone() }
+    }
+
+    fn base(&self) -> &str {
+        &self.bases[self.turn.fetch_add(1, Ordering::Relaxed) % self.bases.len()]
     }
 
     /// The same client asking for another host.
@@ -130,7 +163,7 @@ impl Api {
     ) -> Answer {
         let asked = format!("{method} {path} on {}", self.host);
         let mut request =
-            self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+            self.http.request(method.clone(), format!("{}{path}", self.base())).header(header::HOST, &self.host);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -140,11 +173,31 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        self.answer(&method, path, asked, request).await
+    }
+
+    async fn answer(&self, method: &Method, path: &str, asked: String, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Answer { asked, status, headers, body, text }
+        let answer = Answer { asked, status, headers, body, text };
+        if let Some(recording) = &self.recording {
+            recording.note(method, path, &self.host, &answer);
+        }
+        answer
+    }
+
+    /// Sends a form with one file in it.
+    pub async fn upload(&self, path: &str, name: &str, kind: &str, bytes: &[u8]) -> Answer {
+        let head = format!(
+            "--bound\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: {kind}\r\n\r\n"
+        );
+        let body = [head.as_bytes(), bytes, b"\r\n--bound--\r\n"].concat();
+        let request = self.raw(Method::POST, path).body(body);
+        let request = request.header(header::CONTENT_TYPE, "multipart/form-data; boundary=bound");
+        let asked = format!("POST {path} on {}", self.host);
+        self.answer(&Method::POST, path, asked, request).await
     }
 
     /// Calls the gRPC method at `path` (`/platform.iam.v1.IamService/GetUser`) with a message in protobuf's JSON form;
@@ -153,7 +206,7 @@ impl Api {
     pub async fn rpc(&self, path: &str, message: &Value) -> Answer {
         let channel = {
             let mut channels = self.channels.lock().unwrap();
-            channels.entry(self.host.clone()).or_insert_with(|| rpc::channel(&self.base, &self.host)).clone()
+            channels.entry(self.host.clone()).or_insert_with(|| rpc::channel(&self.bases[0], &self.host)).clone()
         };
         rpc::call(channel, &self.host, self.token.as_deref(), path, message).await
     }
@@ -161,7 +214,7 @@ impl Api {
     /// The bare client, for what the others can't say.
     pub fn raw(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request =
-            self.http.request(method, format!("{}{path}", self.base)).header(header::HOST, &self.host);
+            self.http.request(method, format!("{}{path}", self.base())).header(header::HOST, &self.host);
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,

@@ -14,6 +14,7 @@ mod broker;
 mod folder;
 mod kernel;
 mod postgres;
+mod recording;
 mod rpc;
 mod valkey;
 
@@ -23,6 +24,7 @@ pub use broker::{Broker, KAFKA_PASSWORD, KAFKA_STRANGER, KAFKA_USER};
 pub use folder::data_folder;
 pub use kernel::{Kernel, KernelOptions};
 pub use postgres::{Postgres, SandboxDatabase};
+pub use recording::{MASKED, Recording};
 pub use rpc::method;
 pub use valkey::{Valkey, shared_redis, shared_valkey};
 

@@ -4,6 +4,7 @@ pub mod api_keys;
 pub mod auth;
 pub mod mails;
 pub mod roles;
+pub mod set_up;
 pub mod tenants;
 pub mod users;
 pub mod well_known;
@@ -17,6 +18,7 @@ use crate::Iam;
 /// The whole table.
 pub fn routes(iam: Arc<Iam>) -> ServiceRoutes {
     auth::routes(Arc::clone(&iam))
+        .merge(set_up::routes(Arc::clone(&iam)))
         .merge(mails::routes(Arc::clone(&iam)))
         .merge(users::routes(Arc::clone(&iam)))
         .merge(roles::routes(Arc::clone(&iam)))
@@ -39,6 +41,7 @@ mod tests {
             }
         }
         reads::<auth::RegisterIn>(auth::REGISTER);
+        reads::<set_up::SetUpIn>(set_up::SET_UP);
         reads::<auth::LoginIn>(auth::LOGIN);
         reads::<auth::SelectTenantIn>(auth::SELECT);
         reads::<auth::SwitchTenantIn>(auth::SWITCH);

@@ -27,7 +27,7 @@ mod words;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use fabric::postgres::Database;
-use kernel::{Clock, Ctx, SandboxName};
+use kernel::{Clock, Ctx, SandboxName, Secret};
 use ports::{
     KernelService, ModuleSnapshot, ModulesLink, Task,
     http::{CursorKey, ServiceRoutes},
@@ -38,7 +38,10 @@ pub use generations::Subject;
 pub use hash_pool::{HashPool, HashPoolOptions, Lane};
 pub use model::TenantKind;
 pub use passwords::HashCost;
-pub use service::seed::{SeedTenant, SeedUser};
+pub use service::{
+    founding::check_owner,
+    seed::{SeedTenant, SeedUser},
+};
 
 /// The service's name.
 const NAME: &str = "iam";
@@ -57,6 +60,8 @@ pub struct IamDeps {
     pub hash: HashCost,
     /// The process's pool for hashing, shared by its sandboxes.
     pub hash_pool: HashPool,
+    /// What the one who sets up a new platform has to show; None where nobody may.
+    pub set_up_token: Option<Secret>,
     /// The sandbox.
     pub sandbox: SandboxName,
     /// The sandbox's clock.
@@ -72,6 +77,7 @@ pub struct Iam {
     /// The modules as they were last seen: authentication goes on while module-registry is away.
     last_modules: RwLock<Arc<ModuleSnapshot>>,
     issuer: Arc<str>,
+    set_up_token: Option<Secret>,
     sandbox: SandboxName,
     clock: Clock,
     passwords: passwords::Passwords,
@@ -90,6 +96,7 @@ impl Iam {
             modules: deps.modules,
             last_modules: RwLock::default(),
             issuer: deps.issuer.into(),
+            set_up_token: deps.set_up_token,
             sandbox: deps.sandbox,
             clock: deps.clock,
             passwords: passwords::Passwords::new(deps.hash_pool, deps.hash),

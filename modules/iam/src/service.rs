@@ -2,6 +2,7 @@
 
 pub mod api_keys;
 pub mod asking;
+pub mod founding;
 pub mod mails;
 pub mod password;
 pub mod refresh;

@@ -143,6 +143,13 @@ export async function signIn(email: string, password: string): Promise<Selection
   return answer;
 }
 
+/** Makes the owner of a new platform, and signs them in. */
+export async function setUp(owner: Schemas["SetUpIn"]): Promise<void> {
+  const response = await post("set-up", owner);
+  if (!response.ok) throw await refused(response);
+  await enter((await response.json()) as Tokens);
+}
+
 export async function selectTenant(sessionToken: string, tenantId: string): Promise<void> {
   const response = await post("select-tenant", { sessionToken, tenantId });
   if (!response.ok) throw await refused(response);

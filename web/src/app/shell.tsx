@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 import { closeOperator, signOut, useSession } from "../api/session";
 import { useAway } from "../api/reach";
 import { NotYours } from "../pages/operator-only";
+import { SET_UP, SetUp } from "../pages/set-up";
 import { SignIn } from "../pages/sign-in";
 import { t } from "../text";
 import { initials } from "../text/format";
@@ -38,6 +39,7 @@ export function Shell() {
   if (!now.facts && away) return <Away />;
   if (now.phase === "starting") return <Starting />;
   const operator = now.facts?.operator ?? false;
+  if (path === SET_UP) return <SetUp />;
   if (now.phase === "out" && !operator) {
     return (
       <>

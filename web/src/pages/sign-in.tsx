@@ -1,5 +1,5 @@
 import { ArrowRight, KeyRound } from "lucide-react";
-import { type FormEvent, useState } from "react";
+import { type FormEvent, type ReactNode, useState } from "react";
 import { selectTenant, signIn, useSession } from "../api/session";
 import type { components } from "../api/schema";
 import { t } from "../text";
@@ -124,6 +124,24 @@ export function SignIn({ embedded }: { embedded?: boolean }) {
   );
   if (embedded) return <div className="stack">{inner}</div>;
   return (
+    <Door title={t.signIn.title}>
+      {inner}
+      <div className="operator-hint">
+        <KeyRound size={16} aria-hidden="true" />
+        <div>
+          <strong className="small">{t.signIn.operator}</strong>
+          <p className="small muted">{t.signIn.operatorHint}</p>
+          <Copy text="platform-kernel open" />
+        </div>
+      </div>
+    </Door>
+  );
+}
+
+/** What stands before the console: which sandbox it is on one side, a form on the other. */
+export function Door({ title, children }: { title: string; children: ReactNode }) {
+  const { facts } = useSession();
+  return (
     <div className="door">
       <div className="door-side">
         <div className="door-brand">
@@ -139,16 +157,8 @@ export function SignIn({ embedded }: { embedded?: boolean }) {
         </p>
       </div>
       <main className="door-form">
-        <h1>{t.signIn.title}</h1>
-        {inner}
-        <div className="operator-hint">
-          <KeyRound size={16} aria-hidden="true" />
-          <div>
-            <strong className="small">{t.signIn.operator}</strong>
-            <p className="small muted">{t.signIn.operatorHint}</p>
-            <Copy text="platform-kernel open" />
-          </div>
-        </div>
+        <h1>{title}</h1>
+        {children}
       </main>
     </div>
   );

@@ -57,16 +57,14 @@ impl Cluster {
             return given.prepare(adopt).await;
         }
         self.check_rights().await?;
-        let missing: Vec<String> = {
-            let (names,): (Vec<String>,) = self
-                .ask(
-                    "select coalesce(array_agg(g), '{}') from unnest(array['pk_owner','pk_app','pk_system','pk_data',
-                     'pk_reader']) g where not exists (select 1 from pg_roles where rolname = g)",
-                )
-                .await?;
-            names
-        };
-        for group in GROUPS.into_iter().filter(|group| missing.iter().any(|name| name == group)) {
+        let groups = format!("unnest('{{{}}}'::name[]) g", GROUPS.join(","));
+        let (missing,): (Vec<String>,) = self
+            .ask(&format!(
+                "select coalesce(array_agg(g::text), '{{}}') from {groups}
+                 where not exists (select 1 from pg_roles where rolname = g)"
+            ))
+            .await?;
+        for group in missing {
             self.run(&format!(
                 "create role {group} nologin noinherit nosuperuser nocreatedb nocreaterole nobypassrls; \
                  grant {group} to current_user"
@@ -74,10 +72,7 @@ impl Cluster {
             .await?;
         }
         let (member,): (bool,) = self
-            .ask(
-                "select bool_and(pg_has_role(current_user, g, 'member'))
-                 from unnest(array['pk_owner','pk_app','pk_system','pk_data','pk_reader']) g",
-            )
+            .ask(&format!("select bool_and(pg_has_role(current_user, g, 'member')) from {groups}"))
             .await?;
         if !member {
             return Err(ClusterError::NotAMember);

@@ -1,23 +1,22 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use kernel::{Error, Result};
 use sqlx::{
-    Arguments, AssertSqlSafe, FromRow, SqlSafeStr, SqlStr,
+    Arguments, AssertSqlSafe, FromRow, Postgres, SqlSafeStr, SqlStr,
     postgres::{PgArguments, PgRow},
 };
 
 use super::{
     database::Handle,
     fault::{fault, is_lost_connection},
+    pool::Checked,
     tx::Tx,
 };
 
 /// A statement with its values, to be run on a handle or in a transaction.
 pub struct Query<'t> {
     target: Target<'t>,
-    text: SqlStr,
-    values: PgArguments,
-    keep: bool,
+    statement: Statement,
     fault: Option<Error>,
 }
 
@@ -28,12 +27,13 @@ pub(super) enum Target<'t> {
 
 impl<'t> Query<'t> {
     pub(super) fn new(target: Target<'t>, text: SqlStr) -> Self {
-        Self { target, text, values: PgArguments::default(), keep: true, fault: None }
+        let statement = Statement { text, values: PgArguments::default(), keep: true };
+        Self { target, statement, fault: None }
     }
 
     /// Whether the server keeps the statement prepared. One whose like rarely comes again takes the place of others.
     pub fn kept(mut self, keep: bool) -> Self {
-        self.keep = keep;
+        self.statement.keep = keep;
         self
     }
 
@@ -42,7 +42,7 @@ impl<'t> Query<'t> {
     where
         T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
     {
-        if let Err(error) = self.values.add(value) {
+        if let Err(error) = self.statement.values.add(value) {
             self.fault.get_or_insert(Error::internal(error));
         }
         self
@@ -104,22 +104,17 @@ impl<'t> Query<'t> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { target, text, values, keep, .. } = self;
-        match target {
+        match self.target {
             Target::Tx(tx) => {
                 let until = tx.cx().deadline();
                 let checked = tx.checked()?;
-                checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).persistent(keep).execute(checked.connection());
-                let done = within(until, sent).await;
-                settle(checked, done).map(|done| done.rows_affected())
+                let done = self.statement.execute(checked, until).await;
+                settle(checked, done)
             }
             Target::Handle(handle) => {
                 let mut checked = handle.checkout().await?;
-                checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).persistent(keep).execute(checked.connection());
-                let done = within(handle.deadline(), sent).await;
-                settle(&mut checked, done).map(|done| done.rows_affected())
+                let done = self.statement.execute(&mut checked, handle.deadline()).await;
+                settle(&mut checked, done)
             }
         }
     }
@@ -128,39 +123,55 @@ impl<'t> Query<'t> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let Self { target, text, values, keep, .. } = self;
-        match target {
+        match self.target {
             Target::Tx(tx) => {
                 let until = tx.cx().deadline();
                 let checked = tx.checked()?;
-                checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
-                let done = within(until, sent).await;
+                let done = self.statement.fetch(checked, until).await;
                 settle(checked, done)
             }
             Target::Handle(handle) => {
                 let mut checked = handle.checkout().await?;
-                let again =
-                    may_be_repeated(text.as_str(), checked.reused).then(|| (text.clone(), values.clone()));
-                checked.in_flight = true;
-                let sent = sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
-                let done = within(handle.deadline(), sent).await;
-                match (done, again) {
+                let may_be_repeated = may_be_repeated(self.statement.text.as_str(), checked.reused);
+                let again = may_be_repeated.then(|| self.statement.clone());
+                let mut done = self.statement.fetch(&mut checked, handle.deadline()).await;
+                if let (Err(Failed::Sql(error)), Some(statement)) = (&done, again)
+                    && is_lost_connection(error)
+                {
                     // The server is asked again: by now it is back, or the new connection waits for it.
-                    (Err(Failed::Sql(error)), Some((text, values))) if is_lost_connection(&error) => {
-                        checked.forget_idle();
-                        drop(checked);
-                        let mut checked = handle.checkout().await?;
-                        checked.in_flight = true;
-                        let sent =
-                            sqlx::query_with(text, values).persistent(keep).fetch_all(checked.connection());
-                        let done = within(handle.deadline(), sent).await;
-                        settle(&mut checked, done)
-                    }
-                    (done, _) => settle(&mut checked, done),
+                    checked.forget_idle();
+                    drop(checked);
+                    checked = handle.checkout().await?;
+                    done = statement.fetch(&mut checked, handle.deadline()).await;
                 }
+                settle(&mut checked, done)
             }
         }
+    }
+}
+
+/// What goes to the server.
+#[derive(Clone)]
+struct Statement {
+    text: SqlStr,
+    values: PgArguments,
+    keep: bool,
+}
+
+impl Statement {
+    async fn fetch(self, on: &mut Checked, until: Instant) -> Result<Vec<PgRow>, Failed> {
+        on.in_flight = true;
+        within(until, self.query().fetch_all(on.connection())).await
+    }
+
+    /// Answers how many rows it touched.
+    async fn execute(self, on: &mut Checked, until: Instant) -> Result<u64, Failed> {
+        on.in_flight = true;
+        within(until, self.query().execute(on.connection())).await.map(|done| done.rows_affected())
+    }
+
+    fn query(self) -> sqlx::query::Query<'static, Postgres, PgArguments> {
+        sqlx::query_with(self.text, self.values).persistent(self.keep)
     }
 }
 
@@ -185,7 +196,7 @@ pub(super) enum Failed {
 }
 
 pub(super) async fn within<T>(
-    until: std::time::Instant,
+    until: Instant,
     sent: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Failed> {
     match tokio::time::timeout_at(until.into(), sent).await {
@@ -195,7 +206,7 @@ pub(super) async fn within<T>(
 }
 
 /// Reads what became of a statement: the connection is good again unless it was lost or cut short.
-pub(super) fn settle<T>(checked: &mut super::pool::Checked, done: Result<T, Failed>) -> Result<T> {
+pub(super) fn settle<T>(checked: &mut Checked, done: Result<T, Failed>) -> Result<T> {
     match done {
         Ok(value) => {
             checked.in_flight = false;

@@ -45,7 +45,7 @@ enum Act {
 impl Act {
     fn of(visit: &Visit) -> Option<Self> {
         match visit.entry()?.operation.id {
-            "login" | "register" | "selectTenant" | "switchTenant" => Some(Self::Begin),
+            "login" | "register" | "setUp" | "selectTenant" | "switchTenant" => Some(Self::Begin),
             "refreshTokens" => Some(Self::Renew),
             "logout" => Some(Self::Leave),
             "logoutAll" => Some(Self::Forget),

@@ -1,24 +1,17 @@
 //! A stranger becomes the Owner of a new tenant.
 
-use fabric::postgres::{Audit, Reason};
-use kernel::{Ctx, Error, FieldCode, FieldError, Result, SessionId, Slug, TenantId, UserId, check::Checks};
+use fabric::postgres::Reason;
+use kernel::{Ctx, Error, FieldCode, FieldError, Result, Slug, check::Checks};
 
 use super::{
+    founding::{Founding, open_session},
     mails::Recipient,
-    tenants::add_tenant,
-    tokens::{RefreshToken, Standing},
 };
 use crate::{
     Iam,
-    events::{Tell as _, TenantCreated, UserCreated},
     http::auth::{RegisterIn, TokensOut},
-    model::{MailPurpose, RoleKind, TenantKind, normal_email, password},
-    store::{
-        accounts::{self, NewAccount},
-        members, sessions,
-        sessions::NewSession,
-        tenants::{self, NewTenant},
-    },
+    model::{MailPurpose, TenantKind, normal_email, password},
+    store::tenants,
 };
 
 /// What the plan calls members that are not deleted.
@@ -43,58 +36,27 @@ impl Iam {
         checks.finish()?;
         let password_hash = self.passwords.hash(cx, &input.password).await?;
         let ring = self.keys.ring(cx).await?;
-        let (user, tenant, session) = (UserId::new(), TenantId::new(), SessionId::new());
-        let now = cx.now();
 
         // In the stranger's own context: a repeated request is recognised before it has a tenant.
         let mut tx = self.db.system(cx, Reason::SignIn).begin().await?;
-        let parent = tenants::platform(&mut tx).await?;
-        let new_tenant = NewTenant { id: tenant, name: organization, kind: TenantKind::Client, parent };
-        let (slug, owner_role) = add_tenant(&mut tx, cx, &new_tenant, None).await?;
-        let account = NewAccount {
-            id: user,
+        let founding = Founding {
+            kind: TenantKind::Client,
+            parent: tenants::platform(&mut tx).await?,
+            tenant_name: organization,
             email: &email,
             name,
-            password_hash: &password_hash,
-            verified_at: None,
-            last_tenant: Some(tenant),
-        };
-        if !accounts::add(&mut tx, &account, now).await? {
-            return Err(address_taken("/email"));
-        }
-        members::join(&mut tx, tenant, user, name, &[owner_role], now).await?;
-        tx.reserve_for(tenant, USERS, 1).await?;
-        let refresh = RefreshToken::make(cx);
-        sessions::open(&mut tx, cx, &NewSession { id: session, tenant, user, refresh_hash: refresh.hash() })
-            .await?;
-
-        let told =
-            UserCreated { user_id: user, tenant_id: tenant, email: &email, name, email_verified: false };
-        let founded = TenantCreated {
-            tenant_id: tenant,
-            slug: slug.as_str(),
-            name: organization,
-            kind: TenantKind::Client,
-            parent_id: parent,
-            owner_id: Some(user),
-        };
-        tx.event(told.event()?)?;
-        tx.event(founded.event()?)?;
-        tx.audit(Audit::new("user.created", "user", user).of(tenant).after(&told))?;
-        tx.audit(Audit::new("tenant.created", "tenant", tenant).of(tenant).after(&founded))?;
-        let to = Recipient { user, email: &email, name, tenant: Some(tenant), reader: Some(user) };
-        self.send_token(&mut tx, &to, MailPurpose::Verify, cx.locale(), false).await?;
-        let standing = Standing {
-            user,
-            email: email.clone(),
-            name: name.to_owned(),
             verified: false,
-            tenant,
-            tenant_slug: slug.to_string(),
-            tenant_name: organization.to_owned(),
-            tenant_kind: TenantKind::Client,
-            roles: vec![RoleKind::Owner.title().to_owned()],
         };
+        let standing = self.found(&mut tx, &founding, &password_hash).await?;
+        let (session, refresh) = open_session(&mut tx, &standing).await?;
+        let to = Recipient {
+            user: standing.user,
+            email: &email,
+            name,
+            tenant: Some(standing.tenant),
+            reader: Some(standing.user),
+        };
+        self.send_token(&mut tx, &to, MailPurpose::Verify, cx.locale(), false).await?;
         let tokens = self.tokens(cx, &ring, standing, session, refresh)?;
         let tokens = tx.commit(tokens).await?;
         self.memory.tenant_changed();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Ground, PASSWORD, keyed, text};
-use kernel::{Actor, Ctx, Slug};
+use crate::support::{Ground, PASSWORD, SET_UP_TOKEN, keyed, text};
+use kernel::{Actor, Ctx, Secret, Slug};
 use ports::{Iam as _, ModuleTokenRequest};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, SqlSafeStr as _};
@@ -53,6 +53,40 @@ async fn a_stranger_becomes_the_owner_of_a_tenant_in_one_step() {
     let wrong = json!({ "email": "nobody", "password": "short", "name": " ", "organization": "x" });
     let wrong = ground.post(&ground.stranger(), "/auth/register", wrong).await.refused(Slug::ValidationError);
     assert_eq!(wrong.field_errors().len(), 3);
+    ground.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_has_the_token_founds_the_platform_once() {
+    let ground = Ground::start().await;
+    let body = |token: &str, email: &str| json!({ "token": token, "email": email, "password": PASSWORD, "name": "Ada" });
+    let stranger = ground.stranger();
+    let guess = ground.post(&stranger, "/auth/set-up", body("su_guess", "ada@example.com")).await;
+    assert_eq!(guess.refused(Slug::ValidationError).field_errors()[0].field, "/token");
+    let weak = json!({ "token": SET_UP_TOKEN, "email": "ada", "password": "short", "name": "" });
+    let weak = ground.post(&stranger, "/auth/set-up", weak).await.refused(Slug::ValidationError);
+    assert_eq!(weak.field_errors().len(), 3);
+    assert!(!ground.iam.has_platform(&ground.system()).await.unwrap());
+
+    // Two who follow the link at the same moment: one of them is the owner, of the other nothing is left.
+    let both = futures::join!(
+        ground.post(&stranger, "/auth/set-up", body(SET_UP_TOKEN, "ada@example.com")),
+        ground.post(&stranger, "/auth/set-up", body(SET_UP_TOKEN, "eve@example.com")),
+    );
+    let (first, second) = if both.0.status == 201 { both } else { (both.1, both.0) };
+    let tokens = first.expect(201);
+    assert_eq!(second.refused(Slug::ValidationError).field_errors()[0].field, "/token");
+    let counts =
+        "select (select count(*) from iam.tenant) tenants, (select count(*) from iam.user_account) people";
+    assert_eq!(ground.look(counts).await, json!([{ "tenants": 1, "people": 1 }]));
+    let owner = ground.holder(text(&tokens["accessToken"])).await;
+    let seen = ground.get(&owner, "/auth/me").await.expect(200);
+    assert_eq!(seen["flags"], json!({ "owner": true, "platform": true, "emailVerified": true }));
+    assert_eq!(tokens["tenant"]["slug"], "platform");
+    let late = ground.post(&stranger, "/auth/set-up", body(SET_UP_TOKEN, "eve@example.com")).await;
+    late.refused(Slug::ValidationError);
+    let later = Secret::new(PASSWORD);
+    assert!(!ground.iam.set_up_owner(&ground.system(), "eve@example.com", &later).await.unwrap());
     ground.stop().await;
 }
 

@@ -24,6 +24,7 @@ use testkit::SandboxDatabase;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
+pub const SET_UP_TOKEN: &str = "su_of-this-test";
 pub const ISSUER: &str = "http://localhost:8080";
 pub const PASSWORD: &str = "tandem-gravel-42-owl";
 
@@ -91,6 +92,7 @@ impl Ground {
         let clock = Clock::real();
         let modules = Arc::new(Registry::default());
         let iam = Iam::create(IamDeps {
+            set_up_token: Some(Secret::new(SET_UP_TOKEN)),
             db: database.db.clone(),
             flags: flags::Flags::new(flags::FlagFile::built_in()),
             modules: ModulesLink::new(

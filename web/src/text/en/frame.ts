@@ -15,6 +15,7 @@ const TITLES: Record<string, string> = {
   users: "Users",
   plan: "Plan and usage",
   account: "Account",
+  "set-up": "Set up",
 };
 
 export const frame = {
@@ -104,6 +105,17 @@ export const frame = {
     operator: "Do you run this process?",
     operatorHint: "This command opens the console with the operator's session: sandboxes, topology, clock.",
     ended: "Your session has ended. Sign in to go on where you were.",
+  },
+
+  setUp: {
+    title: "Become the owner",
+    about: "This platform is new and nobody owns it yet. Whoever fills this in first does.",
+    name: "Your name",
+    email: "E-mail address",
+    password: "Password",
+    passwordHint: "12 characters or more.",
+    enter: "Set up the platform",
+    noToken: "The link is not whole: copy it again from the log of the kernel, to its very end.",
   },
 
   home: {

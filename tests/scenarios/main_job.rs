@@ -1,37 +1,26 @@
-//! The main job, end to end, on the real binary: a tenant, a module, its records, events, audit trail, and a fork.
-
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    missing_docs,
-    reason = "a test: what fails here fails the test"
-)]
-
 use serde_json::{Value, json};
-use testkit::{Api, Binary, DEMO_OWNER, DEMO_PASSWORD, Launch};
+use testkit::{Api, DEMO_OWNER, DEMO_PASSWORD};
 
-fn binary() -> Binary {
-    Launch::default().start(env!("CARGO_BIN_EXE_platform-kernel"))
-}
+use crate::stage::{Stage, until};
 
-async fn install_crm(api: &Api) {
+pub async fn install_crm(stage: &Stage, api: &Api) {
     let modules = api.get("/api/v1/modules").await.expect(200);
     let crm =
         modules.data().iter().find(|module| module["name"] == "@example/crm").expect("the demo has the CRM");
     let id = crm["id"].as_str().unwrap();
     api.post(&format!("/api/v1/modules/{id}/install"), json!({})).await.expect(200);
+    stage.settle().await;
 }
 
-async fn count(api: &Api, list: &str) -> i64 {
+pub async fn count(api: &Api, list: &str) -> i64 {
     let separator = if list.contains('?') { '&' } else { '?' };
     let page = api.get(&format!("{list}{separator}limit=1&count=true")).await.expect(200);
     page.body["meta"]["total"].as_i64().expect("a total")
 }
 
-#[tokio::test]
-async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
-    let kernel = binary();
-    let stranger = kernel.api();
+/// The main job, end to end: a tenant, a module, its records, events, audit trail, and a fork.
+pub async fn play(stage: &Stage) {
+    let stranger = stage.stranger();
 
     let (owner, registered) = stranger.register("Acme Tools").await;
     assert!(registered["refreshToken"].as_str().unwrap().starts_with("rt_"));
@@ -42,7 +31,7 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
 
     // Before it is installed there is nothing there, not even a hint that others have it.
     acme.get("/api/v1/data/crm/contacts").await.expect_problem(404, "not-found");
-    install_crm(&acme).await;
+    install_crm(stage, &acme).await;
 
     let subscription = acme
         .post(
@@ -84,29 +73,23 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
     assert_eq!(joined.data().len(), 3);
     assert_eq!(joined.data()[0]["company"], json!({ "name": "Granite Works", "country": "AT" }));
 
+    let events = acme.aside();
     let mut seen = std::collections::BTreeSet::new();
-    let give_up = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while seen.len() < 1002 {
-        assert!(std::time::Instant::now() < give_up, "only {} of 1002 events came", seen.len());
-        let pulled = acme
-            .post(&format!("/api/v1/events/subscriptions/{subscription}/pull"), json!({ "max": 100 }))
-            .await
-            .expect(200);
-        let events: Vec<String> =
-            pulled.data().iter().map(|event| event["event"]["id"].as_str().unwrap().to_owned()).collect();
+    let subscription = format!("/api/v1/events/subscriptions/{subscription}");
+    until("1,002 events", async || {
+        let pulled = events.post(&format!("{subscription}/pull"), json!({ "max": 100 })).await.expect(200);
+        let ids: Vec<&str> = pulled.data().iter().map(|event| event["event"]["id"].as_str().unwrap()).collect();
         for event in pulled.data() {
             assert!(event["event"]["type"].as_str().unwrap().starts_with("data.crm."));
             assert_eq!(event["event"]["tenantId"], registered["tenant"]["id"]);
         }
-        if !events.is_empty() {
-            acme.post(
-                &format!("/api/v1/events/subscriptions/{subscription}/ack"),
-                json!({ "eventIds": events }),
-            )
-            .await;
+        if !ids.is_empty() {
+            events.post(&format!("{subscription}/ack"), json!({ "eventIds": ids })).await.expect(200);
         }
-        seen.extend(events);
-    }
+        seen.extend(ids.into_iter().map(str::to_owned));
+        (seen.len() == 1002).then_some(())
+    })
+    .await;
 
     let verified = acme.get("/api/v1/audit/verify").await.expect(200);
     assert_eq!(verified.body["valid"], true, "{}", verified.text);
@@ -114,8 +97,9 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
     let trail = acme.get("/api/v1/audit/records?action=data.crm.contacts.created&limit=1").await.expect(200);
     assert_eq!(trail.data().len(), 1);
 
-    let operator = kernel.operator();
+    let operator = stage.operator();
     operator.post("/api/v1/sandboxes/default/fork", json!({ "name": "copy" })).await.expect(201);
+    stage.settle().await;
     let copy = stranger.sandbox("copy").sign_in(&email, "correct horse battery").await;
     assert_eq!(count(&copy, "/api/v1/data/crm/contacts").await, 1000);
     assert_eq!(copy.get("/api/v1/audit/verify").await.expect(200).body["valid"], true);
@@ -124,6 +108,7 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
     copy.on("localhost").get("/api/v1/auth/me").await.expect_problem(401, "unauthorized");
 
     operator.post("/api/v1/sandboxes/copy/reset", json!({})).await.expect(200);
+    stage.settle().await;
     let gone = stranger.sandbox("copy");
     gone.post("/api/v1/auth/login", json!({ "email": email, "password": "correct horse battery" }))
         .await
@@ -140,5 +125,6 @@ async fn a_developer_gets_a_whole_kernel_by_curl_alone() {
     assert!(pipeline.body.is_object());
 
     operator.delete("/api/v1/sandboxes/copy").await.expect(204);
+    stage.settle().await;
     stranger.sandbox("copy").get("/api/v1/auth/me").await.expect_problem(404, "not-found");
 }

@@ -1,0 +1,99 @@
+use std::{sync::Arc, time::Duration};
+
+use testkit::{Api, Binary, Broker, DEMO_OWNER, DEMO_PASSWORD, Launch, Postgres, Recording, Valkey};
+
+/// What a kernel stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    /// On what it carries itself.
+    Embedded,
+    /// On a PostgreSQL of one's own.
+    Postgres,
+    /// On PostgreSQL, Valkey, Kafka and a bucket of one's own.
+    Whole,
+    /// Two replicas on all of that; requests go to the one and the other in turn.
+    Replicas,
+}
+
+/// A kernel, the people in front of it, and what it answered to them.
+pub struct Stage {
+    ground: Ground,
+    kernels: Vec<Binary>,
+    recording: Arc<Recording>,
+    /// They end after the kernel.
+    _servers: (Option<Postgres>, Option<Valkey>, Option<Broker>),
+}
+
+impl Stage {
+    pub async fn on(ground: Ground) -> Self {
+        let mut launch = Launch::default().with("KERNEL_PUBLIC_URL", "http://localhost:8080");
+        let (mut server, mut valkey, mut broker) = (None, None, None);
+        if ground != Ground::Embedded {
+            let postgres = Postgres::bare().await;
+            let role = "create role kernel_admin login createdb createrole password 'secret'";
+            postgres.run("postgres", role).await;
+            launch = launch
+                .with("DATABASE_URL", &postgres.url("kernel_admin", "postgres"))
+                .with("KERNEL_SECRET_KEY", "a key that both replicas have been given");
+            server = Some(postgres);
+        }
+        if matches!(ground, Ground::Whole | Ground::Replicas) {
+            let cache = Valkey::start(&[]);
+            let log = tokio::task::spawn_blocking(Broker::open).await.unwrap();
+            launch = launch.with("VALKEY_URL", &cache.url()).with("KAFKA_BROKERS", &log.address());
+            for name in ["S3_ENDPOINT", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"] {
+                let value = std::env::var(format!("TEST_{name}")).unwrap_or_else(|_| {
+                    panic!("TEST_{name} is not set: run `make parts` and `source ~/.cache/platform-kernel/parts/env`")
+                });
+                launch = launch.with(name, &value);
+            }
+            (valkey, broker) = (Some(cache), Some(log));
+        }
+        let start = || {
+            let launch = launch.clone();
+            tokio::task::spawn_blocking(move || launch.start(env!("CARGO_BIN_EXE_platform-kernel")))
+        };
+        let mut kernels = vec![start().await.unwrap()];
+        if ground == Ground::Replicas {
+            kernels.push(start().await.unwrap());
+        }
+        Self { ground, kernels, recording: Arc::default(), _servers: (server, valkey, broker) }
+    }
+
+    /// Somebody in front of the default sandbox; what they are answered is noted.
+    pub fn stranger(&self) -> Api {
+        Api::of_replicas(self.kernels.iter().map(Binary::url), "localhost").recorded(&self.recording)
+    }
+
+    /// Who runs the process: each has a key of its own.
+    pub fn operator(&self) -> Api {
+        self.kernels[0].operator().recorded(&self.recording)
+    }
+
+    pub async fn demo_owner(&self) -> Api {
+        self.stranger().sign_in(DEMO_OWNER, DEMO_PASSWORD).await
+    }
+
+    /// A right, a module or a sandbox has changed: on other replicas it has within a second.
+    pub async fn settle(&self) {
+        if self.ground == Ground::Replicas {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    pub fn answers(&self) -> Vec<serde_json::Value> {
+        self.recording.answers()
+    }
+}
+
+/// Asks until there is an answer, for at most half a minute.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let give_up = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < give_up, "{what}: not in half a minute");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
