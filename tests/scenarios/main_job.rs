@@ -78,7 +78,8 @@ pub async fn play(stage: &Stage) {
     let subscription = format!("/api/v1/events/subscriptions/{subscription}");
     until("1,002 events", async || {
         let pulled = events.post(&format!("{subscription}/pull"), json!({ "max": 100 })).await.expect(200);
-        let ids: Vec<&str> = pulled.data().iter().map(|event| event["event"]["id"].as_str().unwrap()).collect();
+        let ids: Vec<&str> =
+            pulled.data().iter().map(|event| event["event"]["id"].as_str().unwrap()).collect();
         for event in pulled.data() {
             assert!(event["event"]["type"].as_str().unwrap().starts_with("data.crm."));
             assert_eq!(event["event"]["tenantId"], registered["tenant"]["id"]);

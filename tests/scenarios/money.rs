@@ -14,7 +14,8 @@ async fn pay(api: &Api, path: &str, body: Value, key: Option<&str>) -> Answer {
 pub async fn play(stage: &Stage) {
     let (owner, _) = stage.stranger().register("Coin Mill").await;
     let wallet = async |label: &str| {
-        let made = owner.post("/api/v1/wallets", json!({ "currency": "EUR", "label": label })).await.expect(201);
+        let made =
+            owner.post("/api/v1/wallets", json!({ "currency": "EUR", "label": label })).await.expect(201);
         made.id()
     };
     let (cash, trip) = (wallet("Cash").await, wallet("Travel").await);
@@ -34,7 +35,9 @@ pub async fn play(stage: &Stage) {
     for wrong in [json!({ "amount": 0 }), json!({ "amount": -1 }), json!({ "amount": 1.5 }), json!({})] {
         assert!(pay(&owner, &at(&cash, "debit"), wrong, None).await.status.is_client_error());
     }
-    let hold = pay(&owner, &at(&cash, "hold"), json!({ "amount": 10_000, "ttlSeconds": 3600 }), None).await.expect(201);
+    let hold = pay(&owner, &at(&cash, "hold"), json!({ "amount": 10_000, "ttlSeconds": 3600 }), None)
+        .await
+        .expect(201);
     owner.get(&at(&cash, "balance")).await.expect(200);
     let hold = json!({ "transactionId": hold.id() });
     pay(&owner, &at(&cash, "confirm"), hold.clone(), None).await;

@@ -24,7 +24,8 @@ pub async fn play(stage: &Stage) {
 
     let echo = json!({ "name": "Echo", "type": "custom", "baseUrl": "kernel://echo" });
     let echo = owner.post("/api/v1/integrations/providers", echo).await.expect(201).id();
-    let call = json!({ "providerId": echo, "method": "POST", "path": "/hello", "body": { "hello": "world" } });
+    let call =
+        json!({ "providerId": echo, "method": "POST", "path": "/hello", "body": { "hello": "world" } });
     let answer = owner.aside().post("/api/v1/integrations/call", call).await.expect(200);
     assert_eq!(answer.body["status"], 200, "{}", answer.text);
     owner.get("/api/v1/integrations/providers").await.expect(200);
@@ -40,7 +41,11 @@ pub async fn play(stage: &Stage) {
     let demo = stage.demo_owner().await;
     let pull = json!({ "types": ["crm.*"], "target": { "kind": "pull" }, "consumerGroup": "loud" });
     let subscription = demo.post("/api/v1/events/subscriptions", pull).await.expect(201).id();
-    demo.post("/api/v1/events/publish", json!({ "type": "crm.deal.won", "data": { "id": "d1" }, "key": "d1" })).await;
+    demo.post(
+        "/api/v1/events/publish",
+        json!({ "type": "crm.deal.won", "data": { "id": "d1" }, "key": "d1" }),
+    )
+    .await;
     demo.post("/api/v1/events/publish", json!({ "type": "no good type", "data": {} })).await.expect(400);
     demo.get("/api/v1/events/subscriptions").await.expect(200);
     demo.delete(&format!("/api/v1/events/subscriptions/{subscription}")).await.expect(204);

@@ -11,8 +11,14 @@ pub async fn play(stage: &Stage) {
     let (owner, registered) = stranger.register("Granite Works").await;
     let email = registered["user"]["email"].as_str().unwrap().to_owned();
     owner.get("/api/v1/auth/me").await.expect(200);
-    stranger.post("/api/v1/auth/login", json!({ "email": email, "password": "wrong-gravel-42-owl" })).await.expect(401);
-    stranger.post("/api/v1/auth/register", json!({ "email": "x", "password": "x", "name": "" })).await.expect(400);
+    stranger
+        .post("/api/v1/auth/login", json!({ "email": email, "password": "wrong-gravel-42-owl" }))
+        .await
+        .expect(401);
+    stranger
+        .post("/api/v1/auth/register", json!({ "email": "x", "password": "x", "name": "" }))
+        .await
+        .expect(400);
 
     // The mail comes by the outbox; asked for aside, because it takes its time.
     let aside = owner.aside();
@@ -39,7 +45,10 @@ pub async fn play(stage: &Stage) {
     grace.get("/api/v1/auth/me").await.expect(200);
     grace.get("/api/v1/users?limit=10").await.expect(200);
     grace.get("/api/v1/wallets").await.expect_problem(403, "forbidden");
-    grace.post("/api/v1/roles", json!({ "name": "Mine", "permissions": ["*"] })).await.expect_problem(403, "forbidden");
+    grace
+        .post("/api/v1/roles", json!({ "name": "Mine", "permissions": ["*"] }))
+        .await
+        .expect_problem(403, "forbidden");
     owner.post(&format!("/api/v1/users/{id}/block"), json!({})).await.expect(200);
     stage.settle().await;
     grace.get("/api/v1/auth/me").await.expect_problem(401, "unauthorized");
@@ -48,7 +57,10 @@ pub async fn play(stage: &Stage) {
     let grace = stranger.sign_in("grace@granite.example", PASSWORD).await;
     let change = json!({ "currentPassword": PASSWORD, "newPassword": "another-gravel-43-owl" });
     grace.post("/api/v1/auth/change-password", change).await.expect(200);
-    stranger.post("/api/v1/auth/login", json!({ "email": "grace@granite.example", "password": PASSWORD })).await.expect(401);
+    stranger
+        .post("/api/v1/auth/login", json!({ "email": "grace@granite.example", "password": PASSWORD }))
+        .await
+        .expect(401);
     grace.post("/api/v1/auth/logout", json!({})).await.expect(200);
     stage.settle().await;
     grace.get("/api/v1/auth/me").await.expect(401);

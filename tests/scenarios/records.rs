@@ -36,7 +36,9 @@ pub async fn play(stage: &Stage) {
     }
     demo.post(contacts, json!({ "first_name": 7 })).await.expect(400);
     demo.post(contacts, json!({ "nothing": "x" })).await.expect(400);
-    let made = demo.post(contacts, json!({ "first_name": "Ada", "last_name": "Lovelace", "email": "ada@x.example" })).await;
+    let made = demo
+        .post(contacts, json!({ "first_name": "Ada", "last_name": "Lovelace", "email": "ada@x.example" }))
+        .await;
     let id = made.expect(201).id();
     let one = format!("{contacts}/{id}");
     demo.get(&one).await.expect(200);

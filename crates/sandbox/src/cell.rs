@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use audit::{Audit, AuditDeps};
@@ -32,7 +32,6 @@ use fabric::{
         kafka::{Feed, Kafka},
     },
     postgres::{Database, DatabaseOptions, Login, Logins, Reason, Schemas},
-    sql,
 };
 use files::{FilePool, Files, FilesDeps};
 use flags::{FlagFile, Flags};
@@ -41,7 +40,7 @@ use gateway::{
 };
 use iam::{HashCost, HashPool, Iam, IamDeps};
 use integration_hub::{IntegrationHub, IntegrationHubDeps};
-use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug, Timestamp};
+use kernel::{Actor, Caller, Clock, Ctx, CtxBuilder, Error, Result, SandboxName, Slug};
 use module_registry::{ModuleRegistry, ModuleRegistryDeps};
 use money::{Money, MoneyDeps};
 use notify::{MailSettings, Notify, NotifyDeps};

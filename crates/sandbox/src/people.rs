@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fabric::{crypto::RootKey, postgres::Logins};
 use gateway::DemoSignIn;
 use kernel::{
-    Error, Result, SandboxName, Secret, Slug,
+    Result, SandboxName, Secret,
     config::{Config, Template},
 };
 
@@ -75,7 +75,7 @@ impl Estate {
     ///
     /// # Errors
     /// What the database says.
-    pub async fn way_in(&self) -> Result<Option<String>> {
+    pub async fn way_in(self: &Arc<Self>) -> Result<Option<String>> {
         match (&self.options.config.template, &self.options.config.owner) {
             (Template::Demo, _) => Ok(Some(self.demo_sign_in())),
             (Template::Empty, Some(owner)) => {

@@ -162,8 +162,10 @@ impl Api {
         headers: &[(&str, &str)],
     ) -> Answer {
         let asked = format!("{method} {path} on {}", self.host);
-        let mut request =
-            self.http.request(method.clone(), format!("{}{path}", self.base())).header(header::HOST, &self.host);
+        let mut request = self
+            .http
+            .request(method.clone(), format!("{}{path}", self.base()))
+            .header(header::HOST, &self.host);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -176,7 +178,13 @@ impl Api {
         self.answer(&method, path, asked, request).await
     }
 
-    async fn answer(&self, method: &Method, path: &str, asked: String, request: reqwest::RequestBuilder) -> Answer {
+    async fn answer(
+        &self,
+        method: &Method,
+        path: &str,
+        asked: String,
+        request: reqwest::RequestBuilder,
+    ) -> Answer {
         let response = request.send().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap_or_else(|error| panic!("{asked}: {error:?}"));
@@ -206,7 +214,10 @@ impl Api {
     pub async fn rpc(&self, path: &str, message: &Value) -> Answer {
         let channel = {
             let mut channels = self.channels.lock().unwrap();
-            channels.entry(self.host.clone()).or_insert_with(|| rpc::channel(&self.bases[0], &self.host)).clone()
+            channels
+                .entry(self.host.clone())
+                .or_insert_with(|| rpc::channel(&self.bases[0], &self.host))
+                .clone()
         };
         rpc::call(channel, &self.host, self.token.as_deref(), path, message).await
     }

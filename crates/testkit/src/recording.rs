@@ -47,11 +47,14 @@ pub const MASKED: [&str; 18] = [
     "sizeBytes",
 ];
 
-static ID: LazyLock<Regex> =
-    LazyLock::new(|| pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}(?:[0-9a-f]{32})?"));
-static MOMENT: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z| UTC|\+00:00)?)?"));
-static ADDRESS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:https?|wss?)://[a-z0-9.-]+:\d+|127\.0\.0\.1(?::\d+)?"));
+static ID: LazyLock<Regex> = LazyLock::new(|| {
+    pattern("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{32}(?:[0-9a-f]{32})?")
+});
+static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z| UTC|\+00:00)?)?")
+});
+static ADDRESS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?:https?|wss?)://[a-z0-9.-]+:\d+|127\.0\.0\.1(?::\d+)?"));
 static LINK: LazyLock<Regex> = LazyLock::new(|| pattern(r"#token=\S+"));
 
 fn pattern(text: &str) -> Regex {
@@ -73,7 +76,9 @@ impl Recording {
         recorded.mask(&mut asked);
         recorded.mask(&mut body);
         let kind = header("content-type");
-        recorded.answers.push(json!({ "asked": asked, "status": answer.status.as_u16(), "kind": kind, "body": body }));
+        recorded
+            .answers
+            .push(json!({ "asked": asked, "status": answer.status.as_u16(), "kind": kind, "body": body }));
     }
 
     /// All that was noted, an answer after the other.

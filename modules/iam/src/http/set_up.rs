@@ -44,6 +44,7 @@ pub(super) fn routes(iam: Arc<Iam>) -> ServiceRoutes {
                 .example(SET_UP),
             set_up,
         )
+        .finish()
 }
 
 async fn set_up(

@@ -4,7 +4,7 @@ use fabric::{
     crypto::sha256,
     postgres::{Audit, Reason, Tx, violated},
 };
-use kernel::{Ctx, Error, FieldCode, Result, Secret, SessionId, Slug, TenantId, UserId, check::Checks};
+use kernel::{Ctx, Error, FieldCode, Result, Secret, SessionId, TenantId, UserId, check::Checks};
 
 use super::{
     registration::{MOST_NAME, USERS, address_taken},
