@@ -35,7 +35,7 @@ pub async fn play(stage: &Stage) {
     let signed = owner.get(&format!("/api/v1/files/{note}/url?expiresIn=60")).await.expect(200);
     assert!(signed.body["url"].is_string());
     owner.delete(&format!("/api/v1/files/{note}")).await.expect(204);
-    owner.get(&format!("/api/v1/files/{note}")).await.expect(404);
+    owner.get(&format!("/api/v1/files/{note}")).await.expect(410);
     owner.post(&format!("/api/v1/files/{note}/restore"), json!({})).await.expect(200);
     owner.delete(&format!("/api/v1/files/{note}")).await.expect(204);
     owner.delete(&format!("/api/v1/files/{note}/permanent")).await.expect(204);

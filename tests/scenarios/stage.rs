@@ -17,7 +17,6 @@ pub enum Ground {
 
 /// A kernel, the people in front of it, and what it answered to them.
 pub struct Stage {
-    ground: Ground,
     kernels: Vec<Binary>,
     recording: Arc<Recording>,
     /// They end after the kernel.
@@ -57,7 +56,7 @@ impl Stage {
         if ground == Ground::Replicas {
             kernels.push(start().await.unwrap());
         }
-        Self { ground, kernels, recording: Arc::default(), _servers: (server, valkey, broker) }
+        Self { kernels, recording: Arc::default(), _servers: (server, valkey, broker) }
     }
 
     /// Somebody in front of the default sandbox; what they are answered is noted.
@@ -74,11 +73,9 @@ impl Stage {
         self.stranger().sign_in(DEMO_OWNER, DEMO_PASSWORD).await
     }
 
-    /// A right, a module or a sandbox has changed: on other replicas it has within a second.
+    /// A right, a module or a sandbox has changed: everywhere it has within a second.
     pub async fn settle(&self) {
-        if self.ground == Ground::Replicas {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        tokio::time::sleep(Duration::from_millis(1_050)).await;
     }
 
     pub fn answers(&self) -> Vec<serde_json::Value> {

@@ -104,6 +104,7 @@ impl Estate {
             .await?;
         let out = tx.commit(told(setting)).await?;
         cell.clock().adjust(setting);
+        self.tell_clock(name).await;
         tracing::info!(sandbox = %name, now = %out.now, frozen = out.frozen, "the clock was set");
         Ok(out)
     }

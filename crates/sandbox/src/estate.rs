@@ -29,6 +29,7 @@ use crate::{
     cell::Cell,
     control::{Control, SandboxRow},
     error::OpenError,
+    fellows::Fellows,
     hostnames::Directory,
     installation::Installation,
     opening::{CONTROL, check_key, open_control},
@@ -50,6 +51,8 @@ pub struct Estate {
     pub(crate) spares: Spares,
     /// Verbs under way: each holds a connection to the control database while it waits for others.
     pub(crate) verbs: tokio::sync::Semaphore,
+    /// Other processes on the same server; none where there can be no other.
+    pub(crate) fellows: Option<Fellows>,
     pub(crate) operator: Arc<Operator>,
     pub(crate) dialler: Dialler,
     pub(crate) echo: Option<Echo>,
@@ -160,6 +163,7 @@ impl Estate {
         let estate = Arc::new(Self {
             spares: Spares::default(),
             verbs: tokio::sync::Semaphore::new(4),
+            fellows: Fellows::new(&parts, &installation),
             installation,
             parts,
             control,
@@ -191,13 +195,28 @@ impl Estate {
         let first = if estate.parts.cluster.is_single() {
             estate.ensure_single(&kind).await?
         } else {
-            estate.clear_halves().await?;
-            stale = estate.adopt_spares().await?;
+            let alone = match &estate.fellows {
+                Some(fellows) => fellows.enter().await?,
+                None => true,
+            };
+            if alone {
+                estate.clear_halves().await?;
+                stale = estate.adopt_spares().await?;
+            }
             estate.ensure_template(&kind).await?;
-            estate.finish_resets().await?;
+            if alone {
+                estate.finish_resets().await?;
+            }
             step("templates", &mut timings);
-            estate.ensure_default(&kind).await?
+            let first = estate.ensure_default(&kind).await?;
+            if let Some(fellows) = estate.fellows.as_ref().filter(|_| alone) {
+                fellows.settle().await?;
+            }
+            first
         };
+        if let Some(fellows) = &estate.fellows {
+            tokio::spawn(Arc::clone(&estate).hear_fellows(fellows.ears().await?, estate.stop.clone()));
+        }
         estate.first.store(first, std::sync::atomic::Ordering::Relaxed);
         step("default sandbox", &mut timings);
         estate.cell(&SandboxName::default_sandbox()).await?;

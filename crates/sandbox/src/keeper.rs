@@ -53,6 +53,7 @@ async fn look_around(estate: &Arc<Estate>, round: u64) -> kernel::Result<()> {
             tracing::warn!(sandbox = %cell.name(), ?error, "can't be put to sleep; tried again in a second");
         }
     }
+    estate.look_at_fellows().await?;
     // Hostnames that another process claimed or gave up.
     estate.hostnames.refresh(estate.control()).await?;
     look_at_flags(estate).await;

@@ -13,6 +13,7 @@ mod control;
 mod endings;
 mod error;
 mod estate;
+mod fellows;
 mod front;
 mod halves;
 mod hostnames;

@@ -92,7 +92,7 @@ impl Estate {
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
         let clock = tokio::time::timeout(OPENING, self.clock(name)).await.map_err(Error::internal)??.now;
-        let turn = self.turn(name).await?;
+        let mut turn = self.turn(name).await?;
         let row = SnapshotRow {
             sandbox: name.to_string(),
             label,
@@ -107,9 +107,9 @@ impl Estate {
         // Noted first: a killed process leaves a row without its database, which the next start takes away.
         self.control.insert_snapshot(&row).await?;
         let made = async {
-            self.close_cell(&turn.slot).await;
+            let _alone = self.take_alone(&mut turn).await?;
             self.cluster().end_sessions(&name.database()).await?;
-            self.cluster().create_database(&database, Some(&name.database())).await
+            Ok::<_, OpenError>(self.cluster().create_database(&database, Some(&name.database())).await?)
         };
         if let Err(error) = made.await {
             self.control.remove_snapshot(name.as_str(), &row.label).await?;
@@ -148,12 +148,12 @@ impl Estate {
         self.with_databases("can't put another database in place of the given one")?;
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
-        let turn = self.turn(name).await?;
+        let mut turn = self.turn(name).await?;
         let snapshot = self.control.snapshot(name.as_str(), label).await?;
         let logins = Logins::new(name, self.sandbox_key(&turn.row));
         let database = name.database();
         let (fresh, aside) = (passing("build"), passing("gone"));
-        self.close_cell(&turn.slot).await;
+        let _alone = self.take_alone(&mut turn).await?;
         let prepared = async {
             self.cluster().end_sessions(&database).await?;
             self.cluster().create_database(&fresh, Some(&snapshot_database(snapshot.id))).await?;

@@ -191,11 +191,11 @@ impl Estate {
             ..SandboxRow::new(name.as_str(), &from.template, &from.schema_fingerprint)
         };
         self.make(cx, row, async |row, name| {
-            let turn = self.turn(source).await?;
-            self.close_cell(&turn.slot).await;
+            let mut turn = self.turn(source).await?;
+            let alone = self.take_alone(&mut turn).await?;
             self.cluster().end_sessions(&source.database()).await?;
             self.cluster().create_database(&name.database(), Some(&source.database())).await?;
-            drop(turn);
+            drop((alone, turn));
             self.let_in(row, name).await?;
             let logins = Logins::new(name, self.sandbox_key(row));
             self.clear_secrets(&logins, &name.database(), purpose).await
@@ -249,10 +249,10 @@ impl Estate {
                 self.templates.fingerprint().to_owned(),
             ),
         };
-        let turn = self.turn(name).await?;
+        let mut turn = self.turn(name).await?;
+        let _alone = self.take_alone(&mut turn).await?;
         // What a killed process leaves in this state is reset again by the next.
         self.control.set_state(name.as_str(), SandboxState::Changing, None).await?;
-        self.close_cell(&turn.slot).await;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
         let aside = format!("pk__gone_{}", Uuid::new_v4().simple());
         let blob_prefixes =
@@ -305,9 +305,9 @@ impl Estate {
     /// `not-found`, or what the server says.
     pub async fn delete(self: &Arc<Self>, name: &SandboxName) -> Result<()> {
         self.with_databases("can't drop the given database")?;
-        let turn = self.turn(name).await?;
+        let mut turn = self.turn(name).await?;
+        let _alone = self.take_alone(&mut turn).await?;
         self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
-        self.close_cell(&turn.slot).await;
         self.raze(&turn.row).await.map_err(internal)?;
         self.forget(name);
         self.remove_topics(name).await;

@@ -26,7 +26,9 @@ struct Recorded {
 const MOST_TEXT: usize = 2_000;
 
 /// Members whose values are of one run: tokens, places in lists and logs, signatures and hashes, what was measured.
-pub const MASKED: [&str; 18] = [
+pub const MASKED: [&str; 21] = [
+    // A flag that is on for some of all people.
+    "console-new-navigation",
     "accessToken",
     "refreshToken",
     "sessionToken",
@@ -41,6 +43,8 @@ pub const MASKED: [&str; 18] = [
     "hash",
     "etag",
     "traceId",
+    "traceparent",
+    "prefix",
     "url",
     "durationMs",
     "tookMs",
@@ -55,6 +59,10 @@ static MOMENT: LazyLock<Regex> = LazyLock::new(|| {
 });
 static ADDRESS: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?:https?|wss?)://[a-z0-9.-]+:\d+|127\.0\.0\.1(?::\d+)?"));
+/// Of a mail.
+static DATE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} [0-9:]{8} \+0000"));
+static BOUNDARY: LazyLock<Regex> = LazyLock::new(|| pattern("boundary=\"[^\"]+\""));
 static LINK: LazyLock<Regex> = LazyLock::new(|| pattern(r"#token=\S+"));
 
 fn pattern(text: &str) -> Regex {
@@ -112,6 +120,8 @@ impl Recorded {
             let next = self.ids.len() + 1;
             format!("<id {}>", self.ids.entry(found[0].to_owned()).or_insert(next))
         });
+        let text = DATE.replace_all(&text, "<date>");
+        let text = BOUNDARY.replace_all(&text, "<boundary>");
         MOMENT.replace_all(&text, "<time>").into_owned()
     }
 }

@@ -120,6 +120,16 @@ impl Cluster {
         .await
     }
 
+    /// How many sessions there are on a database.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn sessions(&self, name: &str) -> Result<i64, ClusterError> {
+        let question = format!("select count(*) from pg_stat_activity where datname = {}", literal(name));
+        let (sessions,): (i64,) = self.ask(&question).await?;
+        Ok(sessions)
+    }
+
     /// The owner of a database, if there is one of that name.
     ///
     /// # Errors

@@ -216,6 +216,26 @@ impl Control {
         Ok(())
     }
 
+    /// Waits until no other process works on a sandbox; nobody else does until the transaction ends.
+    pub async fn lock(&self, name: &SandboxName) -> Result<Tx> {
+        let mut tx = self.begin(&Self::cx()).await?;
+        tx.query(sql!("select pg_advisory_xact_lock(hashtextextended($1, 51))"))
+            .bind(name.as_str().to_owned())
+            .run()
+            .await?;
+        Ok(tx)
+    }
+
+    /// The generations of those of these sandboxes that there are.
+    pub async fn generations(&self, names: Vec<String>) -> Result<Vec<(String, i64)>> {
+        self.db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!("select name, generation from control.sandbox where name = any ($1)"))
+            .bind(names)
+            .all()
+            .await
+    }
+
     /// Whether a copy or a snapshot of a sandbox reads the blobs that were written under this id.
     pub async fn has_descendants(&self, id: Uuid) -> Result<bool> {
         self.db
