@@ -1,5 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    process::ExitStatus,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use tempfile::TempDir;
 use testkit::{Api, Binary, Broker, DEMO_OWNER, DEMO_PASSWORD, Launch, Postgres, Recording, Valkey};
 
 /// What a kernel stands on.
@@ -17,7 +22,10 @@ pub enum Ground {
 
 /// A kernel, the people in front of it, and what it answered to them.
 pub struct Stage {
-    kernels: Vec<Binary>,
+    pub kernels: Vec<Binary>,
+    launch: Launch,
+    /// Of kernels that were started again.
+    folders: Vec<TempDir>,
     recording: Arc<Recording>,
     /// They end after the kernel.
     _servers: (Option<Postgres>, Option<Valkey>, Option<Broker>),
@@ -25,7 +33,15 @@ pub struct Stage {
 
 impl Stage {
     pub async fn on(ground: Ground) -> Self {
+        Self::with(ground, &[]).await
+    }
+
+    /// With more settings.
+    pub async fn with(ground: Ground, settings: &[(&str, &str)]) -> Self {
         let mut launch = Launch::default().with("KERNEL_PUBLIC_URL", "http://localhost:8080");
+        for (name, value) in settings {
+            launch = launch.with(name, value);
+        }
         let (mut server, mut valkey, mut broker) = (None, None, None);
         if ground != Ground::Embedded {
             let postgres = Postgres::bare().await;
@@ -48,15 +64,24 @@ impl Stage {
             }
             (valkey, broker) = (Some(cache), Some(log));
         }
-        let start = || {
-            let launch = launch.clone();
-            tokio::task::spawn_blocking(move || launch.start(env!("CARGO_BIN_EXE_platform-kernel")))
-        };
-        let mut kernels = vec![start().await.unwrap()];
+        let mut kernels = vec![start(launch.clone()).await];
         if ground == Ground::Replicas {
-            kernels.push(start().await.unwrap());
+            kernels.push(start(launch.clone()).await);
         }
-        Self { kernels, recording: Arc::default(), _servers: (server, valkey, broker) }
+        let _servers = (server, valkey, broker);
+        Self { kernels, launch, folders: Vec::new(), recording: Arc::default(), _servers }
+    }
+
+    /// Tells a kernel to stop, as a supervisor does, and starts it again on the same data folder; answers how it ended and
+    /// how long it was away.
+    pub async fn restart(&mut self, place: usize) -> (ExitStatus, Duration) {
+        let mut kernel = self.kernels.remove(place);
+        let data = kernel.data().to_owned();
+        self.folders.extend(kernel.keep_data());
+        let begun = Instant::now();
+        let stopped = tokio::task::spawn_blocking(move || kernel.stop()).await.unwrap();
+        self.kernels.insert(place, start(self.launch.clone().on(&data)).await);
+        (stopped, begun.elapsed())
     }
 
     /// Somebody in front of the default sandbox; what they are answered is noted.
@@ -83,14 +108,19 @@ impl Stage {
     }
 }
 
+async fn start(launch: Launch) -> Binary {
+    let starting = move || launch.start(env!("CARGO_BIN_EXE_platform-kernel"));
+    tokio::task::spawn_blocking(starting).await.unwrap()
+}
+
 /// Asks until there is an answer, for at most half a minute.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = std::time::Instant::now() + Duration::from_secs(30);
+    let give_up = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
-        assert!(std::time::Instant::now() < give_up, "{what}: not in half a minute");
+        assert!(Instant::now() < give_up, "{what}: not in half a minute");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
