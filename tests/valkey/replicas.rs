@@ -149,6 +149,61 @@ async fn replicas_without_a_valkey_behave_as_one() {
     replicas.close().await;
 }
 
+/// Both change one sandbox at the same time, again and again, while both use it. Each change is made or refused as a
+/// whole; afterwards both have the same sandbox.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_is_changed_by_one_replica_at_a_time() {
+    let replicas = Replicas::start(None).await;
+    let (one, other) = (replicas.one.operator(), replicas.other.operator());
+    one.post("/api/v1/sandboxes", json!({ "name": "shared", "template": "demo" })).await.expect(201);
+    let people = [&replicas.one, &replicas.other].map(|kernel| kernel.api().sandbox("shared"));
+    let login = json!({ "email": DEMO_OWNER, "password": DEMO_PASSWORD });
+    let stop = tokio_util::sync::CancellationToken::new();
+    let load = people.clone().map(|api| {
+        let (login, stop) = (login.clone(), stop.clone());
+        tokio::spawn(async move {
+            let mut kinds = std::collections::BTreeMap::<u16, usize>::new();
+            while !stop.is_cancelled() {
+                let answer = api.post("/api/v1/auth/login", login.clone()).await;
+                assert!(matches!(answer.status.as_u16(), 200 | 401 | 503), "{answer:?}");
+                *kinds.entry(answer.status.as_u16()).or_default() += 1;
+            }
+            kinds
+        })
+    });
+    for round in 0..4 {
+        let copy = |n: usize| json!({ "name": format!("copy-{round}-{n}") });
+        let done = futures::join!(
+            one.post("/api/v1/sandboxes/shared/reset", json!({})),
+            other.post("/api/v1/sandboxes/shared/fork", copy(0)),
+            other.post("/api/v1/sandboxes/shared/snapshots", json!({ "label": format!("s{round}") })),
+            one.post("/api/v1/sandboxes/shared/fork", copy(1)),
+        );
+        for answer in [done.0, done.1, done.2, done.3] {
+            assert!(answer.status.is_success(), "{answer:?}");
+        }
+    }
+    stop.cancel();
+    let said = futures::future::join_all(load).await;
+    let said: Vec<_> = said.into_iter().map(|kinds| kinds.expect("nothing else is said")).collect();
+    println!("sign-ins meanwhile, by their status: {said:?}");
+    let here = people[0].sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
+    let there = people[1].with(here.token());
+    let company = here.post("/api/v1/data/crm/companies", json!({ "name": "Both" })).await.expect(201).id();
+    there.get(&format!("/api/v1/data/crm/companies/{company}")).await.expect(200);
+    one.post("/api/v1/sandboxes/shared/clock", json!({ "mode": "advance", "seconds": 86_400 }))
+        .await
+        .expect(200);
+    let moved = until(&people[1].with(here.token()), "/api/v1/auth/me", 401).await;
+    println!("the clock is put forward on the other replica after {moved:?}");
+    other.delete("/api/v1/sandboxes/shared").await.expect(204);
+    println!(
+        "a deleted sandbox is gone from the other after {:?}",
+        until(&people[0], "/api/v1/auth/me", 404).await
+    );
+    replicas.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_valkey_that_goes_under_load_costs_no_request_and_no_revocation() {
     let mut valkey = Valkey::start(&[]);

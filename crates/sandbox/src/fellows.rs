@@ -22,8 +22,15 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    cell::Cell, clocks, error::OpenError, estate::Estate, installation::Installation, opening::CONTROL,
-    parts::Parts, turn::Turn,
+    cell::{Cell, draining},
+    clocks,
+    control::SandboxRow,
+    error::OpenError,
+    estate::Estate,
+    installation::Installation,
+    opening::CONTROL,
+    parts::Parts,
+    turn::Turn,
 };
 
 /// The topic of what is said.
@@ -73,6 +80,12 @@ pub(crate) struct Release {
     _alone: Tx,
 }
 
+/// A sandbox that no other process changes until this is dropped.
+pub(crate) struct Unchanged {
+    pub(crate) row: SandboxRow,
+    _lock: Tx,
+}
+
 impl Drop for Release {
     fn drop(&mut self) {
         let (estate, name) = (Arc::clone(&self.estate), self.name.clone());
@@ -81,9 +94,9 @@ impl Drop for Release {
 }
 
 impl Fellows {
-    /// None for the embedded server, which serves one process, and in single mode, where no database is copied.
+    /// None for the embedded server, which serves one process.
     pub(crate) fn new(parts: &Parts, installation: &Installation) -> Option<Self> {
-        if parts.embedded().is_some() || parts.cluster.is_single() {
+        if parts.embedded().is_some() {
             return None;
         }
         // A Valkey may serve several installations.
@@ -180,6 +193,18 @@ impl Estate {
             tokio::time::sleep(LOOK).await;
         }
         Ok(Some(release))
+    }
+
+    /// The sandbox as it is while no other process changes it; None where there can be no other.
+    pub(crate) async fn unchanged(&self, name: &SandboxName) -> Result<Option<Unchanged>> {
+        if self.fellows.is_none() {
+            return Ok(None);
+        }
+        let Ok(lock) = tokio::time::timeout(PATIENCE, self.control.lock_shared(name)).await else {
+            return Err(draining());
+        };
+        let _lock = lock?;
+        Ok(Some(Unchanged { row: self.control.find(name).await?, _lock }))
     }
 
     /// The clock of a sandbox was set here: it is on the other processes, too.

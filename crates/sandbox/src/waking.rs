@@ -26,6 +26,9 @@ impl Estate {
         name: &SandboxName,
         row: &SandboxRow,
     ) -> Result<Arc<Cell>> {
+        // Whoever works on it is waited for, and the sandbox may be another one then.
+        let unchanged = self.unchanged(name).await?;
+        let row = unchanged.as_ref().map_or(row, |unchanged| &unchanged.row);
         match row.state.as_str() {
             "ready" | "failed" => {}
             _ => return Err(draining()),

@@ -20,6 +20,8 @@ pub fn fault(error: sqlx::Error) -> Error {
                 Some(code) if code.starts_with("53") => Slug::Overloaded,
                 // admin_shutdown, crash_shutdown, cannot_connect_now
                 Some("57P01" | "57P02" | "57P03") => Slug::DependencyUnavailable,
+                // invalid_password, invalid_catalog_name: another process puts another database and other logins in place
+                Some("28P01" | "3D000") => Slug::DependencyUnavailable,
                 // data exceptions: a value that the column's type refuses
                 Some(code) if code.starts_with("22") => Slug::ValidationError,
                 // serialization_failure, deadlock_detected

@@ -216,13 +216,19 @@ impl Control {
         Ok(())
     }
 
-    /// Waits until no other process works on a sandbox; nobody else does until the transaction ends.
+    /// Waits until no other process works on a sandbox or opens it; nobody else does until the transaction ends.
     pub async fn lock(&self, name: &SandboxName) -> Result<Tx> {
         let mut tx = self.begin(&Self::cx()).await?;
-        tx.query(sql!("select pg_advisory_xact_lock(hashtextextended($1, 51))"))
-            .bind(name.as_str().to_owned())
-            .run()
-            .await?;
+        let lock = sql!("select pg_advisory_xact_lock(hashtextextended($1, 51))");
+        tx.query(lock).bind(name.as_str().to_owned()).run().await?;
+        Ok(tx)
+    }
+
+    /// Waits until no other process works on a sandbox; nobody does until the transaction ends.
+    pub async fn lock_shared(&self, name: &SandboxName) -> Result<Tx> {
+        let mut tx = self.begin(&Self::cx()).await?;
+        let lock = sql!("select pg_advisory_xact_lock_shared(hashtextextended($1, 51))");
+        tx.query(lock).bind(name.as_str().to_owned()).run().await?;
         Ok(tx)
     }
 
