@@ -224,10 +224,11 @@ pub async fn after_clone(owner: &PgConnectOptions, purpose: Purpose) -> Result<(
 pub async fn gather_statistics(owner: &PgConnectOptions) -> Result<(), MigrationError> {
     let mut connection = single(owner).await?;
     // By name: of all that it leaves out, such as the server's own tables, the server would write a warning into its log.
-    // A partition comes with its table.
+    // A partition comes with its table. Tables of modules have owners of their own; the database's may look at all.
     let tables = "do $$ begin execute (
         select 'analyze ' || string_agg(oid::regclass::text, ', ') from pg_class
-        where relkind in ('r', 'p') and not relispartition and pg_has_role(relowner, 'usage')
+        where relkind in ('r', 'p') and not relispartition
+          and relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
     ); end $$";
     sqlx::raw_sql(tables).execute(&mut connection).await?;
     Ok(connection.close().await?)
