@@ -154,7 +154,10 @@ for n in 0 1; do
       docker exec "$inside" timeout 3 bash -c ": </dev/tcp/$address/$port" 2>/dev/null && stop "$mine reaches $other's $service at $address:$port."
     done
   done
-  docker exec -e PGPASSWORD="secretof${other//-/}" "$inside" psql -h 127.0.0.1 -U kernel -d platform_kernel -c "select 1" >/dev/null 2>&1 && stop "$other's password opens $mine's database."
+  # By the name: the official image trusts whoever comes from the container itself.
+  enters() { docker exec -e PGPASSWORD="secretof${1//-/}" "$inside" psql -h postgres -U kernel -d platform_kernel -c "select 1" >/dev/null 2>&1; }
+  enters "$mine" || stop "$mine's own password does not open its database: the next check would prove nothing."
+  enters "$other" && stop "$other's password opens $mine's database."
 done
 shared="$(for tenant in "${tenants[@]}"; do docker inspect -f '{{range .Mounts}}{{.Source}}{{"\n"}}{{end}}{{range .NetworkSettings.Networks}}{{.NetworkID}}{{"\n"}}{{end}}' $(docker ps -q --filter "label=com.docker.compose.project=$tenant") | sort -u; done | grep . | sort | uniq -d)"
 [ -z "$shared" ] || stop "volumes or networks are shared: $shared"
@@ -181,8 +184,8 @@ bring_up
 for n in 0 1; do
   KERNEL="$(container "${tenants[n]}" kernel)" PATH="$work/bin:$PATH" PK_URL="http://localhost:${ports[n * 2 + 1]}" \
     bash -euo pipefail "$work/tour" >"$work/toured" 2>&1 || { tail -n 15 "$work/toured" >&2; stop "the tour ends early in ${tenants[n]}."; }
-  grep -qxF "travel: 2500 cents" "$work/toured" || stop "the tour in ${tenants[n]} moved no money."
-  grep -qE "^the 26th: 4" "$work/toured" || stop "the tour in ${tenants[n]} hit no limit."
+  grep -qF "travel: 2500 cents" "$work/toured" || stop "the tour in ${tenants[n]} moved no money."
+  grep -qF "the 26th: 402" "$work/toured" || stop "the tour in ${tenants[n]} hit no limit."
   pass "the tour runs in ${tenants[n]}"
 done
 take_down
