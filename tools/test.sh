@@ -120,7 +120,12 @@ for name in "${failed_steps[@]}"; do
   fi
 done
 if [ "${#failed_steps[@]}" -gt 0 ]; then
-  printf 'failed: %s\n' "$(IFS=,; echo "${failed_steps[*]}")" >&2
+  why=""
+  # Not one test ran: the compiler or the linker says why, and a full disk is what it most often is.
+  if [ "$passed" -eq 0 ] && [ -f "$said/tests" ]; then
+    why=" ($(grep -aE -m 1 '^error' "$said/tests" || echo 'no error was told'); $(df -h --output=avail "$target" | tail -n 1 | tr -d ' ') of the disk are free)"
+  fi
+  printf 'failed: %s%s\n' "$(IFS=,; echo "${failed_steps[*]}")" "$why" >&2
 fi
 [ "$ignored" -eq 0 ] || printf '%s ignored\n' "$ignored" >&2
 # A step that failed without a test (format, a compiler error) must not read as "0 failed".
