@@ -79,6 +79,13 @@ if [ "${ONLY:-}" != lint ]; then
     PLATFORM_KERNEL_BIN="$built" step "console in Chromium" tools/console.sh e2e
   fi
 
+  what=(--workspace)
+  if [ -n "${SUITES:-}" ]; then
+    for suite in $SUITES; do what+=(--test "$suite"); done
+  fi
+  # Before the servers start: both at once would need their memory together.
+  step "test programs" cargo test "${what[@]}" --locked --quiet --no-run
+
   # The real servers that tests use, unless their addresses are given. Those that ran before go on after.
   if [ -z "${TEST_POSTGRES_URL:-}" ]; then
     [ -n "$(tools/parts.sh env)" ] || started_parts=yes
@@ -87,10 +94,6 @@ if [ "${ONLY:-}" != lint ]; then
   fi
 
   printf '\n== tests\n' >&2
-  what=(--workspace)
-  if [ -n "${SUITES:-}" ]; then
-    for suite in $SUITES; do what+=(--test "$suite"); done
-  fi
   log="$said/tests"
   cargo test "${what[@]}" --locked --no-fail-fast -- "$@" 2>&1 | tee "$log"
   [ "${PIPESTATUS[0]}" -eq 0 ] || failed_steps+=("tests")
@@ -122,8 +125,8 @@ done
 if [ "${#failed_steps[@]}" -gt 0 ]; then
   why=""
   # Not one test ran: the compiler or the linker says why, and a full disk is what it most often is.
-  if [ "$passed" -eq 0 ] && [ -f "$said/tests" ]; then
-    why=" ($(grep -aE -m 1 '^error' "$said/tests" || echo 'no error was told'); $(df -h --output=avail "$target" | tail -n 1 | tr -d ' ') of the disk are free)"
+  if [ "$passed" -eq 0 ] && [ -f "$said/test programs" ]; then
+    why=" ($(grep -aE -m 1 '^error' "$said/test programs" || echo 'no error was told'); $(df -h --output=avail "$target" | tail -n 1 | tr -d ' ') of the disk are free)"
   fi
   printf 'failed: %s%s\n' "$(IFS=,; echo "${failed_steps[*]}")" "$why" >&2
 fi
