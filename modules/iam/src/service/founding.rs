@@ -148,11 +148,7 @@ impl Iam {
         let email = normal_email(&input.email);
         let name = input.name.trim();
         let organization = input.organization.as_deref().map_or(PLATFORM, str::trim);
-        let mut checks = Checks::new();
-        checks.email("/email", &email).length("/name", name, 1, MOST_NAME);
-        checks.length("/organization", organization, 1, MOST_NAME);
-        password::check(&mut checks, "/password", input.password.expose(), &email);
-        checks.finish()?;
+        check(&email, name, organization, &input.password)?;
         let password_hash = self.passwords.hash(cx, &input.password).await?;
         let ring = self.keys.ring(cx).await?;
         let mut tx = self.db.system(cx, Reason::SignIn).begin().await?;
@@ -172,10 +168,15 @@ impl Iam {
 /// # Errors
 /// `validation-error` for `/email` or `/password`.
 pub fn check_owner(email: &str, first_password: &Secret) -> Result<()> {
-    let email = normal_email(email);
+    check(&normal_email(email), OWNER, PLATFORM, first_password)
+}
+
+/// What a new person and the tenant that they found are checked for.
+pub(super) fn check(email: &str, name: &str, organization: &str, password: &Secret) -> Result<()> {
     let mut checks = Checks::new();
-    checks.email("/email", &email);
-    password::check(&mut checks, "/password", first_password.expose(), &email);
+    checks.email("/email", email).length("/name", name, 1, MOST_NAME);
+    checks.length("/organization", organization, 1, MOST_NAME);
+    password::check(&mut checks, "/password", password.expose(), email);
     checks.finish()
 }
 

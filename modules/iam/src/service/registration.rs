@@ -1,16 +1,16 @@
 //! A stranger becomes the Owner of a new tenant.
 
 use fabric::postgres::Reason;
-use kernel::{Ctx, Error, FieldCode, FieldError, Result, Slug, check::Checks};
+use kernel::{Ctx, Error, FieldCode, FieldError, Result, Slug};
 
 use super::{
-    founding::{Founding, open_session},
+    founding::{self, Founding, open_session},
     mails::Recipient,
 };
 use crate::{
     Iam,
     http::auth::{RegisterIn, TokensOut},
-    model::{MailPurpose, TenantKind, normal_email, password},
+    model::{MailPurpose, TenantKind, normal_email},
     store::tenants,
 };
 
@@ -29,11 +29,7 @@ impl Iam {
     pub async fn register(&self, cx: &Ctx, input: RegisterIn) -> Result<TokensOut> {
         let email = normal_email(&input.email);
         let (name, organization) = (input.name.trim(), input.organization.trim());
-        let mut checks = Checks::new();
-        checks.email("/email", &email).length("/name", name, 1, MOST_NAME);
-        checks.length("/organization", organization, 1, MOST_NAME);
-        password::check(&mut checks, "/password", input.password.expose(), &email);
-        checks.finish()?;
+        founding::check(&email, name, organization, &input.password)?;
         let password_hash = self.passwords.hash(cx, &input.password).await?;
         let ring = self.keys.ring(cx).await?;
 
