@@ -89,10 +89,14 @@ impl Estate {
         }
     }
 
+    fn is_demo_published(&self) -> bool {
+        let config = &self.options.config;
+        config.listen.host.is_loopback() || config.demo_on_network
+    }
+
     /// The password of the demo's users: the published one, or off loopback one of this installation's own.
     pub(crate) fn demo_password(&self) -> Secret {
-        let config = &self.options.config;
-        if config.listen.host.is_loopback() || config.demo_on_network {
+        if self.is_demo_published() {
             return Secret::new(DEMO_PASSWORD);
         }
         let bytes = self.installation.key().derive(&["demo password"]);
@@ -101,20 +105,17 @@ impl Estate {
 
     /// A password of this installation's own is told once, at its first start.
     fn demo_sign_in(&self) -> String {
-        let password = self.demo_password();
-        let told =
-            if password.expose() == DEMO_PASSWORD || self.first.load(std::sync::atomic::Ordering::Relaxed) {
-                password.expose().to_owned()
-            } else {
-                "as told at the first start".to_owned()
-            };
+        let told = if self.is_demo_published() || self.first.load(std::sync::atomic::Ordering::Relaxed) {
+            self.demo_password().expose().to_owned()
+        } else {
+            "as told at the first start".to_owned()
+        };
         format!("admin@sandbox.localhost (Owner), dev@ (Admin), viewer@ (Member), password {told}")
     }
 
     /// Whom the console offers to be with one click: the people of a demo whose password is the published one.
     pub(crate) fn demo_people(&self, row: &SandboxRow) -> Option<DemoSignIn> {
-        let password = self.demo_password();
-        if row.template != "demo" || password.expose() != DEMO_PASSWORD {
+        if row.template != "demo" || !self.is_demo_published() {
             return None;
         }
         let people = Seed::demo_people().to_vec();
@@ -127,8 +128,7 @@ impl Estate {
         row: &SandboxRow,
         name: &SandboxName,
     ) -> Result<(), OpenError> {
-        let listen = &self.options.config.listen.host;
-        if row.template != "demo" || listen.is_loopback() || self.options.config.demo_on_network {
+        if row.template != "demo" || self.is_demo_published() {
             return Ok(());
         }
         let logins = Logins::new(name, self.sandbox_key(row));
