@@ -150,10 +150,10 @@ impl Estate {
         let request = self.control.begin(cx).await?;
         let mut turn = self.turn(name).await?;
         let snapshot = self.control.snapshot(name.as_str(), label).await?;
-        let logins = Logins::new(name, self.sandbox_key(&turn.row));
         let database = name.database();
         let (fresh, aside) = (passing("build"), passing("gone"));
         let _alone = self.take_alone(&mut turn).await?;
+        let logins = Logins::new(name, self.sandbox_key(&turn.row));
         let prepared = async {
             self.cluster().end_sessions(&database).await?;
             self.cluster().create_database(&fresh, Some(&snapshot_database(snapshot.id))).await?;
