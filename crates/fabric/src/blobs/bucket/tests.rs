@@ -93,6 +93,10 @@ async fn of_streams_to_one_key_at_the_same_moment_one_is_kept_whole() {
     assert_eq!(write(9).await, Put::AlreadyThere);
     let kept = blobs.get(&at, None).await.unwrap().unwrap().bytes(20 << 20).await.unwrap();
     assert!(kept.len() == 6 << 20 && kept.iter().all(|byte| *byte == kept[0]));
+    assert!(
+        matches!(became[usize::from(kept[0])], Put::Stored(_)),
+        "whose bytes are kept was told so: {became:?}"
+    );
     blobs.delete_below(None).await.unwrap();
 }
 
