@@ -36,7 +36,7 @@ impl Work {
         match self {
             Self::Get => cache.get(KEY).await.map(drop),
             Self::Set => cache.set(KEY, Bytes::from_static(&VALUE), TTL).await,
-            Self::Increment => cache.increment("bench-count", TTL).await.map(drop),
+            Self::Increment => cache.increment("bench-count", 1, TTL).await.map(drop),
         }
     }
 

@@ -74,8 +74,8 @@ async fn stores_of_two_processes_hear_and_see_each_other() {
     let minute = std::time::Duration::from_secs(60);
     here.set("value", "of all", minute).await.unwrap();
     assert_eq!(there.get("value").await.unwrap().as_deref(), Some(&b"of all"[..]));
-    assert_eq!(here.increment("count", minute).await.unwrap().count, 1);
-    assert_eq!(there.increment("count", minute).await.unwrap().count, 2);
+    assert_eq!(here.increment("count", 1, minute).await.unwrap().count, 1);
+    assert_eq!(there.increment("count", 1, minute).await.unwrap().count, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

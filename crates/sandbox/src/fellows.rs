@@ -77,7 +77,7 @@ pub(crate) struct Fellows {
 pub(crate) struct Release {
     estate: Arc<Estate>,
     name: SandboxName,
-    _alone: Tx,
+    _lock: Tx,
 }
 
 /// A sandbox that no other process changes until this is dropped.
@@ -173,26 +173,29 @@ async fn share(connection: &mut PgConnection) -> Result<()> {
 }
 
 impl Estate {
-    /// Sees to it that nobody uses a sandbox's database: neither our cell, nor those of other processes. The row of the
-    /// turn is as it is then.
-    pub(crate) async fn take_alone(self: &Arc<Self>, turn: &mut Turn) -> Result<Option<Release>> {
+    /// The turn, when nobody uses the sandbox's database any more: neither our cell, nor those of other processes. Its row
+    /// is as it is then.
+    ///
+    /// # Errors
+    /// `not-found`, or what the server says.
+    pub(crate) async fn turn_alone(self: &Arc<Self>, name: &SandboxName) -> Result<Turn> {
+        let mut turn = self.turn(name).await?;
         self.close_cell(&turn.slot).await;
         if self.fellows.is_none() {
-            return Ok(None);
+            return Ok(turn);
         }
-        let name: SandboxName = turn.row.name.parse().map_err(Error::internal)?;
-        let alone = self.control.lock(&name).await?;
-        turn.row = self.control.find(&name).await?;
-        self.say(&name, What::Busy).await;
+        let lock = self.control.lock(name).await?;
+        turn.row = self.control.find(name).await?;
+        self.say(name, What::Busy).await;
+        turn.alone = Some(Release { estate: Arc::clone(self), name: name.clone(), _lock: lock });
         let database = name.database();
-        let release = Release { estate: Arc::clone(self), name, _alone: alone };
         let give_up = Instant::now() + PATIENCE;
         while self.cluster().sessions(&database).await.map_err(Error::internal)? > 0
             && Instant::now() < give_up
         {
             tokio::time::sleep(LOOK).await;
         }
-        Ok(Some(release))
+        Ok(turn)
     }
 
     /// The sandbox as it is while no other process changes it; None where there can be no other.

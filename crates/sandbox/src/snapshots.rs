@@ -5,9 +5,9 @@
 //! like any copy. Going back ends every sign-in, so that no session that was ended since comes to life again, and keys
 //! that were revoked since stay revoked.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use fabric::postgres::{Login, Logins, Purpose, after_clone, carry_over};
+use fabric::postgres::{Login, Logins, Purpose, after_clone, carry_over, shown_clock};
 use kernel::{Ctx, Error, FieldCode, Result, SandboxName, Slug, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -39,9 +39,6 @@ impl From<SnapshotRow> for SnapshotOut {
         Self { label: row.label, sandbox: row.sandbox, clock: row.clock, created_at: row.created_at }
     }
 }
-
-/// How long the cell's last work may take before a snapshot gives up on its context.
-const OPENING: Duration = Duration::from_secs(30);
 
 /// How the databases of snapshots begin.
 pub(crate) const SNAPSHOT: &str = "pk__snap_";
@@ -91,8 +88,12 @@ impl Estate {
         checked(&label)?;
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
-        let clock = tokio::time::timeout(OPENING, self.clock(name)).await.map_err(Error::internal)??.now;
-        let mut turn = self.turn(name).await?;
+        // What is refused closes nothing.
+        self.control.find(name).await?;
+        self.control.admit_snapshot(name.as_str(), &label).await?;
+        let turn = self.turn_alone(name).await?;
+        let owner =
+            Logins::new(name, self.sandbox_key(&turn.row)).options(self.cluster(), Login::Owner, &name.database());
         let row = SnapshotRow {
             sandbox: name.to_string(),
             label,
@@ -100,14 +101,13 @@ impl Estate {
             key_id: turn.row.id,
             blob_prefixes: turn.row.all_prefixes(),
             schema_fingerprint: turn.row.schema_fingerprint.clone(),
-            clock,
+            clock: shown_clock(&owner).await.map_err(Error::internal)?,
             created_at: Timestamp::real(),
         };
         let database = snapshot_database(row.id);
         // Noted first: a killed process leaves a row without its database, which the next start takes away.
         self.control.insert_snapshot(&row).await?;
         let made = async {
-            let _alone = self.take_alone(&mut turn).await?;
             self.cluster().end_sessions(&name.database()).await?;
             Ok::<_, OpenError>(self.cluster().create_database(&database, Some(&name.database())).await?)
         };
@@ -148,11 +148,12 @@ impl Estate {
         self.with_databases("can't put another database in place of the given one")?;
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
-        let mut turn = self.turn(name).await?;
+        // What is refused closes nothing.
+        self.control.snapshot(name.as_str(), label).await?;
+        let turn = self.turn_alone(name).await?;
         let snapshot = self.control.snapshot(name.as_str(), label).await?;
         let database = name.database();
         let (fresh, aside) = (passing("build"), passing("gone"));
-        let _alone = self.take_alone(&mut turn).await?;
         let logins = Logins::new(name, self.sandbox_key(&turn.row));
         let prepared = async {
             self.cluster().end_sessions(&database).await?;

@@ -12,6 +12,7 @@ use crate::{
     cell::{Cell, draining},
     control::SandboxRow,
     estate::{Estate, Slot},
+    fellows::Release,
 };
 
 /// How long a new request waits for a sandbox that is being changed.
@@ -22,6 +23,8 @@ pub(crate) struct Turn {
     pub(crate) slot: Arc<Slot>,
     /// The sandbox as it is in this turn.
     pub(crate) row: SandboxRow,
+    /// Among several processes, while no other may use its database; given back before the turn is.
+    pub(crate) alone: Option<Release>,
     _held: OwnedMutexGuard<()>,
 }
 
@@ -42,7 +45,7 @@ impl Estate {
                 continue;
             }
             return match self.control().find(name).await {
-                Ok(row) => Ok(Turn { slot, row, _held: held }),
+                Ok(row) => Ok(Turn { slot, row, alone: None, _held: held }),
                 Err(error) => {
                     if error.slug() == Slug::NotFound {
                         self.forget_slot(name);

@@ -186,16 +186,16 @@ impl Estate {
         let from = self.control.find(source).await?;
         let row = SandboxRow {
             source: Some(source.to_string()),
-            blob_prefixes: from.all_prefixes(),
             expires_at,
             ..SandboxRow::new(name.as_str(), &from.template, &from.schema_fingerprint)
         };
         self.make(cx, row, async |row, name| {
-            let mut turn = self.turn(source).await?;
-            let alone = self.take_alone(&mut turn).await?;
+            let turn = self.turn_alone(source).await?;
+            // It may have been reset since it was found, and have its files elsewhere now.
+            self.control.set_blob_prefixes(name.as_str(), &turn.row.all_prefixes()).await?;
             self.cluster().end_sessions(&source.database()).await?;
             self.cluster().create_database(&name.database(), Some(&source.database())).await?;
-            drop((alone, turn));
+            drop(turn);
             self.let_in(row, name).await?;
             let logins = Logins::new(name, self.sandbox_key(row));
             self.clear_secrets(&logins, &name.database(), purpose).await
@@ -249,8 +249,7 @@ impl Estate {
                 self.templates.fingerprint().to_owned(),
             ),
         };
-        let mut turn = self.turn(name).await?;
-        let _alone = self.take_alone(&mut turn).await?;
+        let turn = self.turn_alone(name).await?;
         // What a killed process leaves in this state is reset again by the next.
         self.control.set_state(name.as_str(), SandboxState::Changing, None).await?;
         // The old database steps aside at once and is dropped later: a drop makes the server write out every file.
@@ -305,8 +304,7 @@ impl Estate {
     /// `not-found`, or what the server says.
     pub async fn delete(self: &Arc<Self>, name: &SandboxName) -> Result<()> {
         self.with_databases("can't drop the given database")?;
-        let mut turn = self.turn(name).await?;
-        let _alone = self.take_alone(&mut turn).await?;
+        let turn = self.turn_alone(name).await?;
         self.control.set_state(name.as_str(), SandboxState::Deleting, None).await?;
         self.raze(&turn.row).await.map_err(internal)?;
         self.forget(name);

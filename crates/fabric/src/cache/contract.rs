@@ -71,18 +71,20 @@ async fn a_value_ends_with_its_time(cache: &Cache) -> Result<()> {
 
 async fn counters_count_within_their_window(cache: &Cache) -> Result<()> {
     for expected in 1..=3 {
-        let counted = cache.increment("a", LONG).await?;
+        let counted = cache.increment("a", 1, LONG).await?;
         promise(counted.count == expected, "a counter counts")?;
         promise(!counted.resets_in.is_zero() && counted.resets_in <= LONG, "a counter says when it resets")?;
     }
-    promise(cache.increment("b", LONG).await?.count == 1, "each counter counts for itself")?;
+    promise(cache.increment("b", 1, LONG).await?.count == 1, "each counter counts for itself")?;
+    promise(cache.increment("b", 41, LONG).await?.count == 42, "a counter counts by more than one")?;
+    promise(cache.increment("b", 0, LONG).await?.count == 42, "a counter can be looked at")?;
     cache.delete("a").await?;
-    promise(cache.increment("a", LONG).await?.count == 1, "a deleted counter starts anew")?;
+    promise(cache.increment("a", 1, LONG).await?.count == 1, "a deleted counter starts anew")?;
     let window = Duration::from_millis(40);
-    cache.increment("short", window).await?;
+    cache.increment("short", 1, window).await?;
     let begun = Instant::now();
     // Counting on does not lengthen the window.
-    while cache.increment("short", window).await?.count > 1 {
+    while cache.increment("short", 1, window).await?.count > 1 {
         promise(begun.elapsed() < Duration::from_secs(5), "a counter starts anew after its window")?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -92,12 +94,12 @@ async fn counters_count_within_their_window(cache: &Cache) -> Result<()> {
 async fn counts_are_not_lost_between_callers(cache: &Cache) -> Result<()> {
     let callers = (0..8).map(|_| async {
         for _ in 0..25 {
-            cache.increment("shared", LONG).await?;
+            cache.increment("shared", 1, LONG).await?;
         }
         Ok::<_, Error>(())
     });
     futures::future::try_join_all(callers).await?;
-    promise(cache.increment("shared", LONG).await?.count == 201, "no count is lost between callers")?;
+    promise(cache.increment("shared", 1, LONG).await?.count == 201, "no count is lost between callers")?;
     cache.delete_prefix("").await
 }
 

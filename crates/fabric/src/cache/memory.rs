@@ -132,14 +132,14 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn increment(&self, key: &str, window: Duration) -> Result<Counted> {
+    async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted> {
         let now = Instant::now();
-        let mut counted = Counted { count: 1, resets_in: window };
+        let mut counted = Counted { count: by, resets_in: window };
         self.counters.entry(key.to_owned()).and_compute_with(|entry| {
             let running = entry.map(moka::Entry::into_value).filter(|counter| counter.until > now);
             let counter = match running {
-                Some(Counter { count, until }) => Counter { count: count.saturating_add(1), until },
-                None => Counter { count: 1, until: now + window },
+                Some(Counter { count, until }) => Counter { count: count.saturating_add(by), until },
+                None => Counter { count: by, until: now + window },
             };
             counted =
                 Counted { count: counter.count, resets_in: counter.until.saturating_duration_since(now) };
@@ -173,14 +173,14 @@ mod tests {
     #[tokio::test]
     async fn it_never_holds_more_than_its_bytes_and_counters_survive_a_flood() {
         let store = MemoryStore::new(1 << 20);
-        store.increment("logins", Duration::from_secs(60)).await.unwrap();
+        store.increment("logins", 1, Duration::from_secs(60)).await.unwrap();
         for n in 0..5_000 {
             store.set(&format!("k{n}"), vec![0; 1_000].into(), Duration::from_secs(60)).await.unwrap();
         }
         store.values.run_pending_tasks();
         assert!(store.values.weighted_size() <= 1 << 20);
         assert!(store.values.entry_count() > 100);
-        assert_eq!(store.increment("logins", Duration::from_secs(60)).await.unwrap().count, 2);
+        assert_eq!(store.increment("logins", 1, Duration::from_secs(60)).await.unwrap().count, 2);
     }
 
     #[tokio::test]

@@ -32,8 +32,8 @@ pub trait Store: Send + Sync + 'static {
     async fn delete(&self, key: &str) -> Result<()>;
     /// Forgets everything whose key begins so. Takes time in proportion to everything kept.
     async fn delete_prefix(&self, prefix: &str) -> Result<()>;
-    /// Counts one more in the window that the first count began.
-    async fn increment(&self, key: &str, window: Duration) -> Result<Counted>;
+    /// Counts so many more in the window that the first count began.
+    async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted>;
     /// Tells those who listen now.
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()>;
     /// Listens from now on.
@@ -43,7 +43,7 @@ pub trait Store: Send + Sync + 'static {
 /// A counter after it was raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    /// How often it was raised in this window.
+    /// By how much it was raised in this window.
     pub count: u64,
     /// When the window ends, from now.
     pub resets_in: Duration,
@@ -116,12 +116,12 @@ impl Cache {
         self.store.delete_prefix(&self.under(prefix)).await
     }
 
-    /// Counts one more; the first count begins a window in real time, after which it starts anew.
+    /// Counts `by` more, or with 0 looks only; the first count begins a window in real time, after which it starts anew.
     ///
     /// # Errors
     /// What the server says.
-    pub async fn increment(&self, key: &str, window: Duration) -> Result<Counted> {
-        self.store.increment(&self.under(key), window).await
+    pub async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted> {
+        self.store.increment(&self.under(key), by, window).await
     }
 
     /// Tells those who listen to `topic` in this part now; nobody else ever hears it.

@@ -135,8 +135,8 @@ impl Store for NotifyStore {
         self.memory.delete_prefix(prefix).await
     }
 
-    async fn increment(&self, key: &str, window: Duration) -> Result<Counted> {
-        self.memory.increment(key, window).await
+    async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted> {
+        self.memory.increment(key, by, window).await
     }
 
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use include_dir::{Dir, include_dir};
+use kernel::Timestamp;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::pool::single;
@@ -247,6 +248,17 @@ pub async fn carry_over(from: &PgConnectOptions, to: &PgConnectOptions) -> Resul
     let mut connection = single(to).await?;
     sqlx::query("select kernel.apply_carried($1)").bind(gathered).execute(&mut connection).await?;
     Ok(connection.close().await?)
+}
+
+/// What the clock shows of the sandbox that has this database.
+///
+/// # Errors
+/// What the server says.
+pub async fn shown_clock(owner: &PgConnectOptions) -> Result<Timestamp, MigrationError> {
+    let mut connection = single(owner).await?;
+    let (now,): (Timestamp,) = sqlx::query_as("select kernel.now()").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(now)
 }
 
 /// Numbers of the control database's own files start here.

@@ -36,7 +36,7 @@ pub use fault::{fault, is_lost_connection, violated};
 pub use listening::Listening;
 pub use logins::{Login, Logins};
 pub use migrate::{
-    Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics,
+    Migration, MigrationError, Migrations, Purpose, after_clone, carry_over, gather_statistics, shown_clock,
 };
 pub use pool::Budget;
 pub use prepare::{Examined, ServerStatus};

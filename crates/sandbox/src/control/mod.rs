@@ -269,6 +269,18 @@ impl Control {
         Ok(rows.into_iter().map(|(prefix,)| prefix).collect())
     }
 
+    /// Notes where the files lie that a copy has from its source.
+    pub async fn set_blob_prefixes(&self, name: &str, blob_prefixes: &[String]) -> Result<()> {
+        self.db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!("update control.sandbox set blob_prefixes = $2 where name = $1"))
+            .bind(name.to_owned())
+            .bind(blob_prefixes.to_vec())
+            .run()
+            .await?;
+        Ok(())
+    }
+
     /// Notes that a sandbox has today's schema.
     pub async fn set_schema(&self, name: &str, fingerprint: &str) -> Result<()> {
         self.db

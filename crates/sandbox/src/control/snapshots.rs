@@ -32,43 +32,48 @@ pub struct SnapshotRow {
 const MOST: i64 = 20;
 
 impl Control {
-    /// Notes a snapshot that is about to be made.
-    pub(crate) async fn insert_snapshot(&self, row: &SnapshotRow) -> Result<()> {
-        let mut tx = self.begin(&Self::cx()).await?;
-        tx.query(sql!("select 1 from control.sandbox where name = $1 for update"))
-            .bind(row.sandbox.clone())
-            .run()
-            .await?;
-        let (count, taken): (i64, bool) = tx
-            .query(sql!(
-                "select count(*), coalesce(bool_or(label = $2), false) from control.snapshot where sandbox = $1"
-            ))
-            .bind(row.sandbox.clone())
-            .bind(row.label.clone())
-            .one()
-            .await?;
+    /// Whether a sandbox may have a snapshot of this name beside those that it has.
+    ///
+    /// # Errors
+    /// `already-exists`, `limit-exceeded`.
+    pub(crate) async fn admit_snapshot(&self, sandbox: &str, label: &str) -> Result<()> {
+        let query = self.db.system(&Self::cx(), Reason::Sandbox).query(sql!(
+            "select count(*), coalesce(bool_or(label = $2), false) from control.snapshot where sandbox = $1"
+        ));
+        let (count, taken): (i64, bool) = query.bind(sandbox.to_owned()).bind(label.to_owned()).one().await?;
         if taken {
-            let text = format!("{} has a snapshot {} already; choose another label.", row.sandbox, row.label);
+            let text = format!("{sandbox} has a snapshot {label} already; choose another label.");
             return Err(Error::new(Slug::AlreadyExists, text));
         }
         if count >= MOST {
             let text = format!("A sandbox has at most {MOST} snapshots; delete one.");
             return Err(Error::new(Slug::LimitExceeded, text));
         }
-        tx.query(sql!(
-            "insert into control.snapshot (sandbox, label, id, key_id, blob_prefixes, schema_fingerprint, clock)
-             values ($1, $2, $3, $4, $5, $6, $7)"
-        ))
-        .bind(row.sandbox.clone())
-        .bind(row.label.clone())
-        .bind(row.id)
-        .bind(row.key_id)
-        .bind(row.blob_prefixes.clone())
-        .bind(row.schema_fingerprint.clone())
-        .bind(row.clock)
-        .run()
-        .await?;
-        tx.commit(()).await
+        Ok(())
+    }
+
+    /// Notes a snapshot that is about to be made.
+    ///
+    /// # Errors
+    /// As [`Self::admit_snapshot`].
+    pub(crate) async fn insert_snapshot(&self, row: &SnapshotRow) -> Result<()> {
+        self.admit_snapshot(&row.sandbox, &row.label).await?;
+        self.db
+            .system(&Self::cx(), Reason::Sandbox)
+            .query(sql!(
+                "insert into control.snapshot (sandbox, label, id, key_id, blob_prefixes, schema_fingerprint, clock)
+                 values ($1, $2, $3, $4, $5, $6, $7)"
+            ))
+            .bind(row.sandbox.clone())
+            .bind(row.label.clone())
+            .bind(row.id)
+            .bind(row.key_id)
+            .bind(row.blob_prefixes.clone())
+            .bind(row.schema_fingerprint.clone())
+            .bind(row.clock)
+            .run()
+            .await?;
+        Ok(())
     }
 
     /// One snapshot.

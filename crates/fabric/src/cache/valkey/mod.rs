@@ -59,7 +59,7 @@ const LEAST_REDIS: (u32, u32) = (6, 2);
 
 /// Counts up; the first count begins the window.
 const INCREMENT: &str = "\
-local count = redis.call('incr', KEYS[1])
+local count = redis.call('incrby', KEYS[1], ARGV[2])
 local left = redis.call('pttl', KEYS[1])
 if left < 0 then
   redis.call('pexpire', KEYS[1], ARGV[1])
@@ -198,16 +198,16 @@ impl ValkeyStore {
             return Err(fred::error::Error::new(kind, "what was written does not come back"));
         }
         self.commands.unlink::<(), _>(&key).await?;
-        self.count(&key, Duration::from_secs(10)).await?;
+        self.count(&key, 1, Duration::from_secs(10)).await?;
         self.unlink_like(&key).await?;
         self.hearing.try_it(&key).await?;
         self.commands.publish::<(), _, _>(key.as_str(), "probe").await
     }
 
-    async fn count(&self, key: &str, window: Duration) -> Result<Counted, fred::error::Error> {
-        let (count, left) = match self.run("EVALSHA", &self.counter, key, window).await {
+    async fn count(&self, key: &str, by: u64, window: Duration) -> Result<Counted, fred::error::Error> {
+        let (count, left) = match self.run("EVALSHA", &self.counter, key, by, window).await {
             Err(error) if error.details().starts_with("NOSCRIPT") => {
-                self.run("EVAL", INCREMENT, key, window).await?
+                self.run("EVAL", INCREMENT, key, by, window).await?
             }
             counted => counted?,
         };
@@ -220,10 +220,14 @@ impl ValkeyStore {
         how: &'static str,
         script: &str,
         key: &str,
+        by: u64,
         window: Duration,
     ) -> Result<(u64, u64), fred::error::Error> {
         let slot = ClusterHash::Custom(redis_keyslot(key.as_bytes()));
-        let arguments: Vec<Value> = vec![script.into(), 1.into(), key.into(), millis(window).into()];
+        // The server counts in signed numbers.
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        let arguments: Vec<Value> =
+            vec![script.into(), 1.into(), key.into(), millis(window).into(), by.into()];
         self.commands.custom(CustomCommand::new_static(how, slot, false), arguments).await
     }
 
@@ -279,8 +283,8 @@ impl Store for ValkeyStore {
         self.unlink_like(prefix).await.map_err(|error| self.unavailable(error))
     }
 
-    async fn increment(&self, key: &str, window: Duration) -> Result<Counted> {
-        self.count(key, window).await.map_err(|error| self.unavailable(error))
+    async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted> {
+        self.count(key, by, window).await.map_err(|error| self.unavailable(error))
     }
 
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()> {
