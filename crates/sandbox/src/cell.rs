@@ -137,6 +137,7 @@ impl Cell {
         let domains_link = DomainsLink::unbound("domain-resolver", LinkOptions::default());
         let billing_link = BillingLink::unbound("billing", LinkOptions::default());
         let cursor = CursorKey::new(&key.derive(&["cursor"]));
+        let cache = parts.cache.part(&format!("{}.{}", deps.row.id, deps.row.generation));
         let news = News::new();
         let log: Arc<dyn EventLog> = Arc::new(PostgresLog::new(db.clone(), Arc::clone(&news)));
         let subscriptions = Subscriptions::new(db.clone());
@@ -256,6 +257,7 @@ impl Cell {
             domains: domains_link,
             billing: billing_link.clone(),
             operator: deps.operator,
+            cache: cache.part("gateway"),
             dialler: deps.dialler,
             settings: deps.settings,
             metrics: deps.metrics,
@@ -274,7 +276,7 @@ impl Cell {
             generation: deps.row.generation,
             clock,
             db,
-            cache: parts.cache.part(&format!("{}.{}", deps.row.id, deps.row.generation)),
+            cache,
             log,
             news,
             feed,

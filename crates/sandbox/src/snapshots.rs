@@ -92,8 +92,11 @@ impl Estate {
         self.control.find(name).await?;
         self.control.admit_snapshot(name.as_str(), &label).await?;
         let turn = self.turn_alone(name).await?;
-        let owner =
-            Logins::new(name, self.sandbox_key(&turn.row)).options(self.cluster(), Login::Owner, &name.database());
+        let owner = Logins::new(name, self.sandbox_key(&turn.row)).options(
+            self.cluster(),
+            Login::Owner,
+            &name.database(),
+        );
         let row = SnapshotRow {
             sandbox: name.to_string(),
             label,

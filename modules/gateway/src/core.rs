@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     backends::Backends, console::DemoSignIn, credentials::Credentials, flags::FlagUses, metrics::Metrics,
     operator::OperatorGate, rate::Buckets, rate::RateLimit, standings::Standings, table::RouteTable,
-    traffic::Traffic,
+    traffic::Traffic, windows::Windows,
 };
 
 /// What can be set about a gateway.
@@ -67,6 +67,7 @@ pub(crate) struct Core {
     pub credentials: Credentials,
     pub standings: Standings,
     pub buckets: Option<Buckets>,
+    pub windows: Windows,
     pub traffic: Traffic,
     /// One permit a kilobyte.
     pub body_budget: Arc<Semaphore>,

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use axum::body::Body;
-use fabric::dialler::Dialler;
+use fabric::{cache::Cache, dialler::Dialler};
 use kernel::{Clock, SandboxName, TenantId};
 use ports::{
     BillingLink, DomainsLink, IamLink, ModulesLink,
@@ -25,6 +25,7 @@ use crate::{
     table::{RouteTable, Target},
     traffic::{Traffic, UnderWay},
     visit::{Arrival, Visit},
+    windows::Windows,
 };
 
 /// Most bytes of a request to a module's back-end.
@@ -48,6 +49,8 @@ pub struct GatewayDeps {
     pub billing: BillingLink,
     /// Knows the operator.
     pub operator: Arc<dyn OperatorGate>,
+    /// The gateway's part of the cache, which all replicas share.
+    pub cache: Cache,
     /// The way out to the back-ends of modules.
     pub dialler: Dialler,
     /// What can be set.
@@ -78,6 +81,7 @@ impl Gateway {
             domains,
             billing,
             operator,
+            cache,
             dialler,
             settings,
             metrics,
@@ -97,6 +101,7 @@ impl Gateway {
             .collect();
         let core = Arc::new(Core {
             buckets: settings.rate.map(Buckets::new),
+            windows: Windows::new(cache),
             body_budget: Arc::new(Semaphore::new(
                 (settings.buffered_bytes / 1024).min(Semaphore::MAX_PERMITS),
             )),

@@ -33,6 +33,7 @@ mod table;
 mod tests;
 mod traffic;
 mod visit;
+mod windows;
 
 pub use self::core::GatewaySettings;
 pub use boot::BootError;

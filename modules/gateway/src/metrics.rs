@@ -37,6 +37,7 @@ type RouteKey = (&'static str, String, String);
 pub struct Metrics {
     series: Mutex<BTreeMap<RouteKey, Arc<Series>>>,
     sources: Mutex<Vec<Source>>,
+    unshared: AtomicU64,
 }
 
 impl Metrics {
@@ -48,6 +49,11 @@ impl Metrics {
     /// Adds something that others count; asked on every reading.
     pub fn add_source(&self, source: impl Fn(&mut Exposition) + Send + Sync + 'static) {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(source));
+    }
+
+    /// Counts that what a tenant asked could not be shared with other replicas.
+    pub(crate) fn count_unshared(&self) {
+        self.unshared.fetch_add(1, Relaxed);
     }
 
     /// The counters of a route; the same for all sandboxes.
@@ -65,6 +71,12 @@ impl Metrics {
                 counted.write(&mut out, service, method, route);
             }
         }
+        out.counter(
+            "rate_window_unshared_total",
+            "Times that a tenant's requests could not be counted together with those at other replicas.",
+            &[],
+            self.unshared.load(Relaxed) as f64,
+        );
         for source in self.sources.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             source(&mut out);
         }

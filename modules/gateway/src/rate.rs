@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::{HeaderMap, HeaderValue};
+
 /// How much one client address may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
@@ -16,6 +18,31 @@ pub struct RateLimit {
     pub per_second: u32,
     /// Requests that may come at once; at least 1.
     pub burst: u32,
+}
+
+/// What is left of what somebody may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// How many requests fit in.
+    pub limit: u64,
+    /// How many are left of them.
+    pub remaining: u64,
+    /// When all are again, if nothing more is asked.
+    pub resets_in: Duration,
+}
+
+impl Allowance {
+    /// Writes it into the head of an answer.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let seconds = self.resets_in.as_secs() + u64::from(self.resets_in.subsec_nanos() > 0);
+        for (name, value) in [
+            ("ratelimit-limit", self.limit),
+            ("ratelimit-remaining", self.remaining),
+            ("ratelimit-reset", seconds),
+        ] {
+            headers.insert(name, HeaderValue::from(value));
+        }
+    }
 }
 
 /// Addresses that are watched at the same time.
@@ -43,7 +70,7 @@ impl Buckets {
     }
 
     /// Takes one out of the address's bucket; an empty one answers when to come back.
-    pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, address: IpAddr, now: Instant) -> Result<Allowance, Over> {
         let now = u64::try_from(now.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.full_again.get_with(one_client(address), Arc::default);
         let mut seen = bucket.load(Ordering::Relaxed);
@@ -51,14 +78,32 @@ impl Buckets {
             let next = seen.max(now) + self.interval;
             let over = next.saturating_sub(now).saturating_sub(self.depth);
             if over > 0 {
-                return Err(Duration::from_nanos(over));
+                let allowance = self.left(seen.saturating_sub(now));
+                return Err(Over { allowance, wait: Duration::from_nanos(over) });
             }
             match bucket.compare_exchange_weak(seen, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(self.left(next - now)),
                 Err(other) => seen = other,
             }
         }
     }
+
+    /// What is left in a bucket that is full again after so many nanoseconds.
+    fn left(&self, full_after: u64) -> Allowance {
+        Allowance {
+            limit: self.depth / self.interval,
+            remaining: self.depth.saturating_sub(full_after) / self.interval,
+            resets_in: Duration::from_nanos(full_after),
+        }
+    }
+}
+
+/// Too many.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Over {
+    pub allowance: Allowance,
+    /// When there is room for one again.
+    pub wait: Duration,
 }
 
 /// One client of IPv6 has a whole /64 to itself.
@@ -77,11 +122,13 @@ mod tests {
     fn a_burst_passes_then_the_steady_rate() {
         let buckets = Buckets::new(RateLimit { per_second: 10, burst: 3 });
         let (me, now) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
-        for _ in 0..3 {
-            assert!(buckets.take(me, now).is_ok());
+        for remaining in [2, 1, 0] {
+            let left = buckets.take(me, now).unwrap();
+            assert_eq!((left.limit, left.remaining), (3, remaining));
+            assert_eq!(left.resets_in, Duration::from_millis(100 * (3 - remaining)));
         }
-        let wait = buckets.take(me, now).unwrap_err();
-        assert!(wait <= Duration::from_millis(100), "{wait:?}");
+        let Over { allowance, wait } = buckets.take(me, now).unwrap_err();
+        assert_eq!((allowance.remaining, wait), (0, Duration::from_millis(100)));
         assert!(buckets.take(IpAddr::from([192, 0, 2, 2]), now).is_ok(), "another address has its own");
         assert!(buckets.take(me, now + wait).is_ok());
         assert!(buckets.take(me, now + wait).is_err());

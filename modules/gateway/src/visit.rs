@@ -16,6 +16,7 @@ use crate::{
     credentials::Known,
     door::{PeerAddr, Secure},
     problem::{Form, Scene},
+    rate::Allowance,
     rpc,
     table::{Entry, Found, Matched},
     traffic::UnderWay,
@@ -61,6 +62,9 @@ pub(crate) struct Visit {
     /// The origin of the page that asks, if it may.
     pub page: OnceLock<AllowedOrigin>,
     pub known: OnceLock<Arc<Known>>,
+    /// What is left to the client's address, and to the caller's tenant.
+    pub of_address: OnceLock<Allowance>,
+    pub of_tenant: OnceLock<Allowance>,
     pub idempotency: OnceLock<IdempotencyKey>,
     pub cx: OnceLock<Ctx>,
 }
@@ -121,6 +125,8 @@ impl Visit {
             found: OnceLock::new(),
             page: OnceLock::new(),
             known: OnceLock::new(),
+            of_address: OnceLock::new(),
+            of_tenant: OnceLock::new(),
             idempotency: OnceLock::new(),
             cx: OnceLock::new(),
         }

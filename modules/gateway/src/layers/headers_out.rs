@@ -11,7 +11,12 @@ pub(crate) struct HeadersOut;
 
 impl Step for HeadersOut {
     fn leave(self, visit: &Visit, mut response: Response) -> Response {
-        harden(response.headers_mut(), strict_transport(visit));
+        let headers = response.headers_mut();
+        harden(headers, strict_transport(visit));
+        // The plan's is the narrower one, where there is one.
+        if let Some(allowance) = visit.of_tenant.get().or(visit.of_address.get()) {
+            allowance.tell(headers);
+        }
         response
     }
 }
@@ -39,8 +44,10 @@ pub(crate) fn harden(headers: &mut HeaderMap, strict: bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use super::*;
-    use crate::{layers::through, tests::gateway, visit::AskedHost, visit::Origin};
+    use crate::{layers::through, rate::Allowance, tests::gateway, visit::AskedHost, visit::Origin};
 
     async fn headers(https: bool, name: &str) -> HeaderMap {
         let arrival = gateway().await.arrival(http::Request::get("/"));
@@ -52,6 +59,25 @@ mod tests {
             response
         };
         through(HeadersOut, arrival, banner).await.headers().clone()
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_what_is_left() {
+        let left = |limit| Allowance { limit, remaining: 1, resets_in: Duration::from_millis(1_001) };
+        let told = async |address: bool, tenant: bool| {
+            let arrival = gateway().await.arrival(http::Request::get("/"));
+            let visit = Arc::clone(&arrival.visit);
+            address.then(|| visit.of_address.get_or_init(|| left(20)));
+            tenant.then(|| visit.of_tenant.get_or_init(|| left(5)));
+            let headers = through(HeadersOut, arrival, |_| Response::default()).await.headers().clone();
+            ["limit", "remaining", "reset"].map(|name| {
+                let value = headers.get(format!("ratelimit-{name}"));
+                value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+            })
+        };
+        assert_eq!(told(true, false).await, ["20", "1", "2"]);
+        assert_eq!(told(true, true).await, ["5", "1", "2"], "the tenant's is what counts");
+        assert_eq!(told(false, false).await, ["", "", ""]);
     }
 
     #[tokio::test]

@@ -2,9 +2,9 @@ use std::ops::ControlFlow;
 
 use kernel::{Error, Slug};
 
-use super::Step;
+use super::{Step, admit};
 use crate::{
-    problem::refuse,
+    rate::Over,
     visit::{Arrival, Response},
 };
 
@@ -15,14 +15,15 @@ pub(crate) struct LocalBucket;
 impl Step for LocalBucket {
     async fn enter(self, arrival: &mut Arrival) -> ControlFlow<Response> {
         let visit = &arrival.visit;
-        if let (Some(buckets), Some(address)) = (&visit.core.buckets, visit.origin().address)
-            && let Err(wait) = buckets.take(address, visit.arrived)
-        {
-            return ControlFlow::Break(refuse(
-                Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait),
-            ));
-        }
-        ControlFlow::Continue(())
+        let (Some(buckets), Some(address)) = (&visit.core.buckets, visit.origin().address) else {
+            return ControlFlow::Continue(());
+        };
+        let taken = buckets.take(address, visit.arrived);
+        let (Ok(allowance) | Err(Over { allowance, .. })) = &taken;
+        visit.of_address.get_or_init(|| *allowance);
+        admit(taken.map(drop).map_err(|Over { wait, .. }| {
+            Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait)
+        }))
     }
 }
 

@@ -17,6 +17,7 @@
 //! | the bucket of the client's address | `local_bucket` |
 //! | a browser's session in a cookie | `session` |
 //! | whose credential it is | `authenticate` |
+//! | the rate of its tenant's plan, over all replicas | `tenant_window` |
 //! | whether they may | `permission` |
 //! | whether its subscription and plan allow it | `plan` |
 //! | the body, read before a place in a queue is taken | `body` |
@@ -49,6 +50,7 @@ mod request_id;
 mod route;
 mod rpc;
 mod session;
+mod tenant_window;
 
 use std::{
     convert::Infallible,
@@ -77,7 +79,7 @@ pub(crate) fn stack() -> impl Onward {
         context::Context, cors::Cors, draining::Draining, headers_out::HeadersOut, host::Host,
         idempotency::Idempotency, limits::Limits, local_bucket::LocalBucket, permission::Permission,
         plan::Plan, problems::Problems, real_address::RealAddress, request_id::RequestId, route::Route,
-        rpc::Rpc, session::Session,
+        rpc::Rpc, session::Session, tenant_window::TenantWindow,
     };
     ServiceBuilder::new()
         .layer(Pass(CatchPanic))
@@ -85,7 +87,7 @@ pub(crate) fn stack() -> impl Onward {
         .layer(Pass(Draining))
         .layer(Pass((Limits, Host, Cors, LocalBucket)))
         .layer(Pass(Session))
-        .layer(Pass((Authenticate, Permission, Plan, Body, Idempotency)))
+        .layer(Pass((Authenticate, TenantWindow, Permission, Plan, Body, Idempotency)))
         .layer(Pass(Context))
         .service(link::Link)
 }
@@ -144,7 +146,7 @@ macro_rules! in_one {
 #[cfg(test)]
 in_one!(A);
 in_one!(A B C D);
-in_one!(A B C D E);
+in_one!(A B C D E F);
 in_one!(A B C D E F G);
 
 /// The rest of the way.

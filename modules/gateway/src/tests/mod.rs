@@ -10,7 +10,10 @@ use std::sync::{
 };
 
 use axum::body::Body;
-use fabric::dialler::{Dialler, DiallerOptions};
+use fabric::{
+    cache::Cache,
+    dialler::{Dialler, DiallerOptions},
+};
 use http::request::Builder;
 use http_body_util::BodyExt as _;
 use kernel::{
@@ -259,6 +262,14 @@ pub(crate) async fn gateway() -> Kernel {
 }
 
 pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> GatewaySettings) -> Kernel {
+    gateway_on(Cache::in_memory(1 << 20), change).await
+}
+
+/// A replica beside others on the same cache.
+pub(crate) async fn gateway_on(
+    cache: Cache,
+    change: impl FnOnce(GatewaySettings) -> GatewaySettings,
+) -> Kernel {
     let stubs = Arc::new(Stubs {
         blue: TenantId::new(),
         red: TenantId::new(),
@@ -285,6 +296,7 @@ pub(crate) async fn gateway_with(change: impl FnOnce(GatewaySettings) -> Gateway
         domains: DomainsLink::new("domains", options(), Arc::clone(&stubs) as Arc<dyn Domains>),
         billing: BillingLink::new("billing", options(), Arc::clone(&stubs) as Arc<dyn Billing>),
         operator: Arc::new(Gate),
+        cache,
         dialler: Dialler::new(DiallerOptions { allowed: backends::loopback(), ..DiallerOptions::default() })
             .unwrap(),
         settings: change(GatewaySettings { trusted_proxies, ..GatewaySettings::default() }),

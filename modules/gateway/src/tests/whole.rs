@@ -204,6 +204,7 @@ async fn a_table_with_mistakes_is_refused_with_all_of_them() {
         domains: core.domains.clone(),
         billing: core.billing.clone(),
         operator: Arc::new(Gate),
+        cache: Cache::in_memory(1 << 20),
         dialler: Dialler::new(DiallerOptions::default()).unwrap(),
         settings: GatewaySettings::default(),
         metrics: Arc::new(Metrics::new()),
