@@ -10,6 +10,7 @@
 mod contract;
 mod loss;
 mod program;
+mod rates;
 mod refusals;
 mod replicas;
 

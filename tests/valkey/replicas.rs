@@ -10,14 +10,14 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
 /// How soon it has to hold.
 const SOON: Duration = Duration::from_secs(1);
 
-struct Replicas {
-    one: Kernel,
-    other: Kernel,
+pub(super) struct Replicas {
+    pub one: Kernel,
+    pub other: Kernel,
     _server: Postgres,
 }
 
 impl Replicas {
-    async fn start(valkey: Option<&Valkey>) -> Self {
+    pub async fn start(valkey: Option<&Valkey>) -> Self {
         let server = Postgres::bare().await;
         server.run("postgres", "create role kernel_admin login createdb createrole password 'secret'").await;
         let options = KernelOptions::default()
@@ -34,13 +34,13 @@ impl Replicas {
     }
 
     /// The same person at both.
-    async fn signed_in(&self, email: &str) -> (Api, Api) {
+    pub async fn signed_in(&self, email: &str) -> (Api, Api) {
         let here = self.one.api().sign_in(email, DEMO_PASSWORD).await;
         let there = self.other.api().with(here.token());
         (here, there)
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         self.one.close().await;
         self.other.close().await;
     }

@@ -7,6 +7,8 @@
     reason = "a test: what fails here fails the test"
 )]
 
+mod jobs;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use fabric::{
@@ -118,6 +120,7 @@ async fn the_ground_holds() {
     a_tenant_leaves_nothing_for_another(&ground).await;
     the_relay_gives_positions_in_order(&ground).await;
     exactly_one_takes_the_last_unit(&ground).await;
+    jobs::two_workers_do_each_job_once(&ground).await;
     nobody_but_the_sandboxes_logins_may_connect(&ground).await;
     the_pool_outlives_the_server(&ground).await;
     ground.db.close();

@@ -1,0 +1,85 @@
+//! The rate of a tenant's plan, over two replicas.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testkit::{Answer, Api, DEMO_MEMBER, DEMO_OWNER, Valkey};
+
+use super::replicas::Replicas;
+
+/// The plan of the demo's tenant, as it ships.
+const PRO: &str = "/api/v1/billing/plans/00000000-0000-7000-8050-000000000003";
+/// What is asked again and again.
+const PATH: &str = "/api/v1/data/crm/contacts?limit=1";
+/// How much the plan takes at once here. It takes 40 s to come back.
+const BURST: u64 = 80;
+
+fn told(answer: &Answer, header: &str) -> u64 {
+    let value = answer.headers.get(header).unwrap_or_else(|| panic!("{header} is missing: {answer:?}"));
+    value.to_str().unwrap().parse().unwrap()
+}
+
+/// Asks all in turn until each has refused; how many were let through.
+async fn let_through(apis: &[&Api]) -> u64 {
+    let (mut passed, mut refused) = (0, 0);
+    while refused < 2 * apis.len() {
+        for api in apis {
+            let answer = api.get(PATH).await;
+            match answer.status.as_u16() {
+                200 => (passed, refused) = (passed + 1, 0),
+                429 => {
+                    assert!((1..=80).contains(&told(&answer, "retry-after")), "{answer:?}");
+                    assert_eq!(told(&answer, "ratelimit-remaining"), 0);
+                    refused += 1;
+                }
+                _ => panic!("{answer:?}"),
+            }
+        }
+    }
+    passed
+}
+
+async fn knows_the_plan(api: &Api) {
+    let begun = Instant::now();
+    while told(&api.get(PATH).await, "ratelimit-limit") != BURST {
+        assert!(begun.elapsed() < Duration::from_secs(5), "the plan's change is never learnt");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_asks_all_replicas_together_for_what_its_plan_allows() {
+    let mut valkey = Valkey::start(&[]);
+    let replicas = Replicas::start(Some(&valkey)).await;
+    let (here, there) = replicas.signed_in(DEMO_MEMBER).await;
+    let (owner, owner_there) = replicas.signed_in(DEMO_OWNER).await;
+    let operator = replicas.one.operator();
+    let mut limits = operator.get(PRO).await.expect(200).body["limits"].clone();
+    (limits["rps"], limits["burst"]) = (json!(2), json!(BURST));
+    operator.patch(PRO, json!({ "limits": limits })).await.expect(200);
+    knows_the_plan(&here).await;
+    knows_the_plan(&there).await;
+    let together = let_through(&[&here, &there]).await;
+    println!("{together} of {BURST} were left to both replicas together");
+    // A tenth too much, and what came back while asking.
+    assert!((BURST / 2..=BURST + 24).contains(&together), "{together}");
+    let administrator = owner.get(PATH).await.expect(200);
+    assert_eq!(told(&administrator, "ratelimit-limit"), 5 * BURST);
+    owner_there.get(PATH).await.expect(200);
+
+    valkey.kill();
+    let answers = [owner.get(PATH).await, owner_there.get(PATH).await];
+    assert!(answers.iter().all(|answer| answer.status == 200), "a lost cache refuses nobody: {answers:?}");
+    let begun = Instant::now();
+    loop {
+        owner.get(PATH).await.expect(200);
+        let metrics = operator.get("/metrics").await.expect(200).text;
+        let line = metrics.lines().find(|line| line.starts_with("rate_window_unshared_total "));
+        if !line.expect("the metric").ends_with(" 0") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "what could not be shared is not counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    replicas.close().await;
+}
