@@ -14,6 +14,8 @@ use testkit::{DEMO_OWNER, DEMO_PASSWORD, Launch};
 
 const SECONDS: &str = "8";
 const CONNECTIONS: &str = "64";
+/// The plan of the demo's tenant.
+const PRO: &str = "00000000-0000-7000-8050-000000000003";
 
 fn program() -> PathBuf {
     let named = std::env::var("PLATFORM_KERNEL_BIN").map(PathBuf::from);
@@ -82,7 +84,10 @@ fn show(name: &str, rate: &Option<Rate>, bare: &Option<Rate>, database: Option<f
 
 #[tokio::main]
 async fn main() {
-    let kernel = Launch::default().start(program());
+    let kernel = Launch::default()
+        .with("RATE_LIMIT_RPS", "1000000")
+        .with("RATE_LIMIT_BURST", "1000000")
+        .start(program());
     let api = kernel.api().sign_in(DEMO_OWNER, DEMO_PASSWORD).await;
     let operator = kernel.operator();
     let listed = api.get("/api/v1/data/crm/contacts?limit=20&sort=last_name").await.expect(200);
@@ -109,6 +114,11 @@ async fn main() {
     let by_id = format!("select row_to_json(c)::text from module_crm.contacts c where id = '{id}';\n");
     let list = "select json_agg(row_to_json(c))::text from (select * from module_crm.contacts \
                 order by last_name limit 20) c;\n";
+    // Measured is the program, not the plan of the demo's tenant.
+    let unlimited = serde_json::json!({ "limits": {
+        "users": 0, "records": 0, "storageBytes": 0, "eventsPerDay": 0, "modules": 0, "rps": 0, "burst": 0,
+    } });
+    operator.patch(&format!("/api/v1/billing/plans/{PRO}"), unlimited).await.expect(200);
     let authorization = format!("Authorization: Bearer {}", api.token());
     let measured = tokio::task::spawn_blocking(move || {
         let headers = [authorization, "Host: localhost".to_owned()];
