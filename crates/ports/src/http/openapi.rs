@@ -40,7 +40,9 @@ pub fn document<'a>(
         "info": {
             "title": "Platform Kernel",
             "version": version,
-            "description": "Twelve services of a multi-tenant back-end. Errors are problems (RFC 9457); each `type` can be opened.",
+            "description": "Twelve services of a multi-tenant back-end. Errors are problems (RFC 9457); each `type` can be opened. \
+                            `RateLimit-Limit`, `RateLimit-Remaining` and `RateLimit-Reset` (seconds) say what is left to \
+                            your tenant, or to your address; a 429 says in `Retry-After` when to come back.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": server }],
@@ -168,7 +170,7 @@ fn responses(operation: &Operation, schemas: &mut SchemaGenerator) -> Value {
     if operation.repeat != Repeat::Harmless {
         slugs.extend([Slug::IdempotencyInProgress, Slug::IdempotencyKeyReused]);
     }
-    slugs.extend([Slug::Overloaded, Slug::DeadlineExceeded, Slug::Internal]);
+    slugs.extend([Slug::RateLimited, Slug::Overloaded, Slug::DeadlineExceeded, Slug::Internal]);
     let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
     for slug in slugs {
         let names = by_status.entry(slug.entry().status).or_default();
