@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt as _, StreamExt as _};
+use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Api, DEMO_MEMBER, DEMO_OWNER, DEMO_PASSWORD, Kernel, KernelOptions, Postgres, Valkey};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest as _};
@@ -93,8 +94,34 @@ async fn they_behave_as_one(replicas: &Replicas) {
     println!("a right that was given back is there on the first after {:?}", until(&here, path, 200).await);
     owner.delete(&format!("/api/v1/roles/{role}")).await.expect(204);
 
+    the_operator_is_one(replicas).await;
     let took = a_socket_hears_the_other_replica(replicas, &owner, &owner_there).await;
     println!("a websocket hears an event of the other replica after {took:?}");
+}
+
+/// The key of one opens the other, too, and so does a browser's session, until it ends.
+async fn the_operator_is_one(replicas: &Replicas) {
+    const PATH: &str = "/api/v1/sandboxes";
+    let operator = replicas.one.operator();
+    let (here, there) = (replicas.one.api(), replicas.other.api());
+    there.with(operator.token()).get(PATH).await.expect(200);
+    let link = operator.post("/api/v1/operator/links", json!({})).await.expect(201).body["url"].clone();
+    let (_, link) = link.as_str().unwrap().split_once("/open").unwrap();
+    let opened = there.get(&format!("/open{link}")).await.expect(303);
+    let cookie = opened.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let headers = [("cookie", cookie.as_str()), ("origin", "http://localhost:8080")];
+    let until = async |api: &Api, status: u16| {
+        let begun = Instant::now();
+        while api.send(Method::GET, PATH, None, &headers).await.status != status {
+            assert!(begun.elapsed() < SOON, "the operator's session is not yet answered {status}");
+        }
+        begun.elapsed()
+    };
+    until(&there, 200).await;
+    println!("the operator's session is known to the other replica after {:?}", until(&here, 200).await);
+    let out = "/api/v1/operator/sign-out";
+    here.send(Method::POST, out, Some(json!({})), &headers).await.expect(204);
+    println!("and is over there after {:?}", until(&there, 401).await);
 }
 
 /// The middle of some times between a write on one replica and its message on a websocket of the other.

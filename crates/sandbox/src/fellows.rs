@@ -44,21 +44,22 @@ const LONGEST_WORK: Duration = Duration::from_secs(30);
 /// The advisory lock that every process holds in the control database, shared.
 const HERE: i64 = 0x706b_6865_7265;
 
-/// What is said of a sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum What {
-    /// Nobody else may use its database.
-    Busy,
+    /// Nobody else may use the database of this sandbox.
+    Busy(SandboxName),
     /// Everybody may again; it may be another one, or none.
-    Free,
-    /// Its clock was set.
-    Clock,
+    Free(SandboxName),
+    /// The clock of this sandbox was set.
+    Clock(SandboxName),
+    /// A session of the operator began or ended.
+    Sessions,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Word {
     by: Uuid,
-    sandbox: String,
     what: What,
 }
 
@@ -89,7 +90,7 @@ pub(crate) struct Unchanged {
 impl Drop for Release {
     fn drop(&mut self) {
         let (estate, name) = (Arc::clone(&self.estate), self.name.clone());
-        tokio::spawn(async move { estate.say(&name, What::Free).await });
+        tokio::spawn(async move { estate.say(What::Free(name)).await });
     }
 }
 
@@ -186,7 +187,7 @@ impl Estate {
         }
         let lock = self.control.lock(name).await?;
         turn.row = self.control.find(name).await?;
-        self.say(name, What::Busy).await;
+        self.say(What::Busy(name.clone())).await;
         turn.alone = Some(Release { estate: Arc::clone(self), name: name.clone(), _lock: lock });
         let database = name.database();
         let give_up = Instant::now() + PATIENCE;
@@ -212,15 +213,20 @@ impl Estate {
 
     /// The clock of a sandbox was set here: it is on the other processes, too.
     pub(crate) async fn tell_clock(&self, name: &SandboxName) {
-        self.say(name, What::Clock).await;
+        self.say(What::Clock(name.clone())).await;
     }
 
-    async fn say(&self, name: &SandboxName, what: What) {
+    /// A session of the operator began or ended here: it does on the other processes, too.
+    pub(crate) async fn tell_sessions(&self) {
+        self.say(What::Sessions).await;
+    }
+
+    async fn say(&self, what: What) {
         let Some(fellows) = &self.fellows else { return };
-        let word = Word { by: fellows.me, sandbox: name.to_string(), what };
+        let word = Word { by: fellows.me, what };
         let Ok(text) = serde_json::to_vec(&word) else { return };
         if let Err(error) = fellows.cache.publish(TOPIC, text).await {
-            tracing::warn!(sandbox = %name, ?what, ?error, "other processes find out by themselves, within a second");
+            tracing::warn!(what = ?word.what, ?error, "other processes find out by themselves, within a second");
         }
     }
 
@@ -241,20 +247,27 @@ impl Estate {
                 self.set_all_clocks().await;
                 continue;
             };
-            let Ok(name) = word.sandbox.parse::<SandboxName>() else { continue };
             if word.by == fellows.me {
                 continue;
             }
             match word.what {
-                What::Busy => {
+                What::Busy(name) => {
                     let (done, over) = oneshot::channel();
                     fellows.waits().insert(name.clone(), done);
                     tokio::spawn(Arc::clone(&self).stand_aside(name, over));
                 }
-                What::Free => drop(fellows.waits().remove(&name)),
-                What::Clock => {
+                What::Free(name) => drop(fellows.waits().remove(&name)),
+                What::Clock(name) => {
                     if let Some(cell) = self.open_slot(&name).and_then(|slot| slot.cell()) {
                         follow_clock(&cell).await;
+                    }
+                }
+                What::Sessions => {
+                    if let Err(error) = self.operator.learn_sessions().await {
+                        tracing::warn!(
+                            ?error,
+                            "the operator's sessions can't be read; again within a second"
+                        );
                     }
                 }
             }
@@ -274,10 +287,11 @@ impl Estate {
         drop(held);
     }
 
-    /// What a lost word would have told: cells of sandboxes that are gone, or have another database by now, are closed.
+    /// What a lost word would have told: the operator's sessions are known, cells of sandboxes that are gone, or have another database by now, are closed.
     pub(crate) async fn look_at_fellows(&self) -> Result<()> {
         let Some(fellows) = &self.fellows else { return Ok(()) };
         fellows.stay().await?;
+        self.operator.learn_sessions().await?;
         let cells = self.open_cells();
         let names: Vec<String> = cells.iter().map(|cell| cell.name().to_string()).collect();
         let known: HashMap<String, i64> = self.control.generations(names).await?.into_iter().collect();

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use fabric::crypto::RootKey;
 use kernel::Secret;
 
@@ -17,6 +18,8 @@ use crate::{control::Control, error::OpenError};
 pub struct Installation {
     folder: PathBuf,
     key: RootKey,
+    /// Whether the key was given: to several replicas, perhaps.
+    is_given: bool,
 }
 
 impl Installation {
@@ -31,7 +34,27 @@ impl Installation {
             Some(secret) => RootKey::new(secret.expose().as_bytes()),
             None => RootKey::new(&private_bytes(&folder.join("secret.key"))?),
         };
-        Ok(Self { folder: folder.to_owned(), key })
+        Ok(Self { folder: folder.to_owned(), key, is_given: configured.is_some() })
+    }
+
+    /// The operator's key, in a file that only its owner reads. It follows from a key that was given, so that replicas have
+    /// the same one.
+    pub(crate) fn operator_key(&self, path: &Path) -> Result<String, OpenError> {
+        let refused = |source| OpenError::Folder { path: path.display().to_string(), source };
+        let kept = match fs::read_to_string(path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(refused(error)),
+        };
+        let bytes = match (self.is_given, kept) {
+            (false, Some(kept)) => return Ok(kept),
+            (false, None) => Control::cx().random::<32>(),
+            (true, _) => self.key.derive(&["operator"]),
+        };
+        let key = format!("ok_{}", URL_SAFE_NO_PAD.encode(bytes));
+        // Whoever reads sees the old one or the new one.
+        fs::rename(beside(path, key.as_bytes()).map_err(refused)?, path).map_err(refused)?;
+        Ok(key)
     }
 
     /// The installation's key.
@@ -58,28 +81,25 @@ fn private_bytes(path: &Path) -> Result<Vec<u8>, OpenError> {
     Ok(bytes)
 }
 
-/// Text that only its owner reads, made when it is not there.
-pub(crate) fn private_text(path: &Path, make: impl FnOnce() -> String) -> Result<String, OpenError> {
-    let refused = |source| OpenError::Folder { path: path.display().to_string(), source };
-    if !path.exists() {
-        write_once(path, make().as_bytes()).map_err(refused)?;
-    }
-    Ok(fs::read_to_string(path).map_err(refused)?.trim().to_owned())
-}
-
 /// Writes beside and links into place, so that a reader never sees half a file and a second writer loses.
 fn write_once(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let beside = beside(path, bytes)?;
     let linked = fs::hard_link(&beside, path);
     fs::remove_file(&beside)?;
     match linked {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+/// A whole file beside another one, that only its owner reads.
+fn beside(path: &Path, bytes: &[u8]) -> std::io::Result<PathBuf> {
+    let beside = path.with_extension(format!("new-{}", std::process::id()));
+    let mut file =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(beside)
 }
 
 #[cfg(test)]
@@ -97,5 +117,29 @@ mod tests {
         fs::write(first.path("secret.key"), b"short").unwrap();
         assert!(matches!(Installation::open(&folder, None), Err(OpenError::DamagedKey(_))));
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn the_operators_key_stays_and_follows_from_a_key_that_was_given() {
+        let folders =
+            [(); 3].map(|()| std::env::temp_dir().join(format!("pk-operator-{}", uuid::Uuid::new_v4())));
+        let key = |folder: &Path, given: Option<&str>| {
+            let given = given.map(Secret::new);
+            let installation = Installation::open(folder, given.as_ref()).unwrap();
+            let path = installation.path("operator.key");
+            let key = installation.operator_key(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), key);
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            key
+        };
+        let [one, two, three] = &folders;
+        let own = key(one, None);
+        assert!(own.starts_with("ok_") && own.len() > 40, "{own}");
+        assert_eq!(key(one, None), own, "it stays");
+        assert_ne!(key(two, None), own);
+        let given = key(three, Some("a key that both replicas have"));
+        assert_eq!(key(two, Some("a key that both replicas have")), given, "replicas have one operator");
+        assert_ne!(key(one, Some("another key")), given);
+        folders.iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
     }
 }

@@ -12,11 +12,7 @@ use fabric::crypto::sha256;
 use gateway::OperatorGate;
 use kernel::{Ctx, Result, Timestamp};
 
-use crate::{
-    control::Control,
-    error::OpenError,
-    installation::{Installation, private_text},
-};
+use crate::{control::Control, error::OpenError, installation::Installation};
 
 /// How long a link may lie around.
 const LINK_TTL: Duration = Duration::from_secs(600);
@@ -31,31 +27,40 @@ pub struct Operator {
     installation: String,
     control: Control,
     sessions: RwLock<HashMap<[u8; 32], Timestamp>>,
+    /// Held while the database and what is remembered of it change together.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Operator {
     /// Reads the operator key, making it when it is not there.
     pub(crate) async fn open(installation: &Installation, control: Control) -> Result<Self, OpenError> {
         let key_path = installation.path("operator.key");
-        let key = private_text(&key_path, || {
-            format!("ok_{}", URL_SAFE_NO_PAD.encode(Control::cx().random::<32>()))
-        })?;
-        let sessions = control
-            .sessions()
-            .await?
-            .into_iter()
-            .filter_map(|(hash, until)| Some((<[u8; 32]>::try_from(hash).ok()?, until)))
-            .collect();
+        let key = installation.operator_key(&key_path)?;
         let name = installation.key().derive(&["cookie"]);
         let installation = format!("{:02x}{:02x}{:02x}{:02x}", name[0], name[1], name[2], name[3]);
-        Ok(Self {
+        let operator = Self {
             key_hash: sha256(&[key.as_bytes()]),
             key_path,
             cookie: format!("pk_operator_{installation}"),
             installation,
             control,
-            sessions: RwLock::new(sessions),
-        })
+            sessions: RwLock::default(),
+            changing: tokio::sync::Mutex::default(),
+        };
+        operator.learn_sessions().await?;
+        Ok(operator)
+    }
+
+    /// Takes over which sessions there are.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(crate) async fn learn_sessions(&self) -> Result<()> {
+        let _changing = self.changing.lock().await;
+        let open = self.control.sessions().await?.into_iter();
+        let open = open.filter_map(|(hash, until)| Some((<[u8; 32]>::try_from(hash).ok()?, until))).collect();
+        *self.sessions.write().unwrap_or_else(PoisonError::into_inner) = open;
+        Ok(())
     }
 
     /// Where the key lies.
@@ -84,6 +89,7 @@ impl Operator {
         let session = URL_SAFE_NO_PAD.encode(cx.random::<32>());
         let hash = sha256(&[session.as_bytes()]);
         let until = Timestamp::real().plus(SESSION_TTL);
+        let _changing = self.changing.lock().await;
         if !self.control.use_link(&sha256(&[token.as_bytes()]), &hash, until).await? {
             return Ok(None);
         }
@@ -97,6 +103,7 @@ impl Operator {
     /// What the database says.
     pub async fn sign_out(&self, cookie: &str) -> Result<()> {
         let hash = sha256(&[cookie.as_bytes()]);
+        let _changing = self.changing.lock().await;
         self.control.end_session(&hash).await?;
         self.sessions.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         Ok(())

@@ -56,6 +56,7 @@ async fn sign_out(State(held): State<Held>, headers: HeaderMap) -> Result<Respon
         cookies.flat_map(|v| v.split(';')).filter_map(|c| c.trim().strip_prefix(name)?.strip_prefix('='));
     if let Some(session) = values.next() {
         estate.operator().sign_out(session).await?;
+        estate.tell_sessions().await;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     let cookie = format!("{name}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
@@ -73,6 +74,7 @@ async fn open(State(held): State<Held>, Cx(cx): Cx, Query(query): Query<OpenIn>)
         )
         .into());
     };
+    estate.tell_sessions().await;
     use gateway::OperatorGate as _;
     let secure = if estate.options.public_url.starts_with("https") { "; Secure" } else { "" };
     let cookie = format!(
