@@ -1,4 +1,4 @@
-//! The rate of a tenant's plan, over two replicas.
+//! What two replicas count together: the rate of a tenant's plan, and wrong passwords.
 
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,23 @@ async fn knows_the_plan(api: &Api) {
     }
 }
 
+/// Five wrong passwords close an account to an address, wherever they were tried.
+async fn guesses_at_one_account_count_together(replicas: &Replicas) {
+    let apis = [replicas.one.api(), replicas.other.api()];
+    let guess = json!({ "email": "nobody@example.com", "password": "a guess that is wrong" });
+    for n in 0..5 {
+        apis[n % 2]
+            .post("/api/v1/auth/login", guess.clone())
+            .await
+            .expect_problem(401, "invalid-credentials");
+    }
+    for api in &apis {
+        let refused = api.post("/api/v1/auth/login", guess.clone()).await;
+        assert!((1..=900).contains(&told(&refused, "retry-after")), "{refused:?}");
+        refused.expect_problem(429, "too-many-attempts");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_asks_all_replicas_together_for_what_its_plan_allows() {
     let mut valkey = Valkey::start(&[]);
@@ -67,6 +84,7 @@ async fn a_tenant_asks_all_replicas_together_for_what_its_plan_allows() {
     assert_eq!(told(&administrator, "ratelimit-limit"), 5 * BURST);
     owner_there.get(PATH).await.expect(200);
 
+    guesses_at_one_account_count_together(&replicas).await;
     valkey.kill();
     let answers = [owner.get(PATH).await, owner_there.get(PATH).await];
     assert!(answers.iter().all(|answer| answer.status == 200), "a lost cache refuses nobody: {answers:?}");

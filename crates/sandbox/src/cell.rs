@@ -172,6 +172,7 @@ impl Cell {
             hash_pool: deps.hash_pool,
             sandbox: name.clone(),
             clock: clock.clone(),
+            cache: cache.part("iam"),
         });
         let modules = ModuleRegistry::create(ModuleRegistryDeps {
             db: db.clone(),

@@ -26,7 +26,7 @@ mod words;
 
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use fabric::postgres::Database;
+use fabric::{cache::Cache, postgres::Database};
 use kernel::{Clock, Ctx, SandboxName, Secret};
 use ports::{
     KernelService, ModuleSnapshot, ModulesLink, Task,
@@ -66,6 +66,8 @@ pub struct IamDeps {
     pub sandbox: SandboxName,
     /// The sandbox's clock.
     pub clock: Clock,
+    /// The service's part of the cache, which all replicas share.
+    pub cache: Cache,
 }
 
 /// The service.
@@ -100,7 +102,7 @@ impl Iam {
             sandbox: deps.sandbox,
             clock: deps.clock,
             passwords: passwords::Passwords::new(deps.hash_pool, deps.hash),
-            lockout: lockout::Lockout::new(),
+            lockout: lockout::Lockout::new(deps.cache),
             keys: key_ring::KeyRing::new(deps.db.clone()),
             memory: memory::Memory::new(),
             cursors: CursorKey::new(&deps.db.key().derive(&["cursor", NAME])),

@@ -80,7 +80,10 @@ async fn counters_count_within_their_window(cache: &Cache) -> Result<()> {
     promise(cache.increment("b", 0, LONG).await?.count == 42, "a counter can be looked at")?;
     cache.delete("a").await?;
     promise(cache.increment("a", 1, LONG).await?.count == 1, "a deleted counter starts anew")?;
+    promise(cache.increment("unmade", 0, LONG).await?.count == 0, "what nobody counted is nothing")?;
     let window = Duration::from_millis(40);
+    let unmade = cache.increment("unmade", 1, window).await?;
+    promise(unmade.resets_in <= window, "a look begins no window")?;
     cache.increment("short", 1, window).await?;
     let begun = Instant::now();
     // Counting on does not lengthen the window.

@@ -139,6 +139,7 @@ impl Store for MemoryStore {
             let running = entry.map(moka::Entry::into_value).filter(|counter| counter.until > now);
             let counter = match running {
                 Some(Counter { count, until }) => Counter { count: count.saturating_add(by), until },
+                None if by == 0 => return Op::Nop,
                 None => Counter { count: by, until: now + window },
             };
             counted =

@@ -116,7 +116,7 @@ impl Cache {
         self.store.delete_prefix(&self.under(prefix)).await
     }
 
-    /// Counts `by` more, or with 0 looks only; the first count begins a window in real time, after which it starts anew.
+    /// Counts `by` more, or with 0 looks only and makes no counter; the first count begins a window in real time, after which it starts anew.
     ///
     /// # Errors
     /// What the server says.

@@ -108,16 +108,18 @@ impl Iam {
         let target = Target::new(email, cx.client().address);
         self.lockout.check(target)?;
         let kept = account.as_ref().and_then(|account| account.password_hash.clone());
-        let right = self.passwords.verify(cx, password, kept).await?;
+        let (right, failed_before) =
+            tokio::join!(self.passwords.verify(cx, password, kept), self.lockout.learn(target));
+        let right = right?;
         // Again: of many guesses at the same time, those after the fifth failure learn nothing.
         self.lockout.check(target)?;
         match account.filter(|_| right) {
             Some(account) => {
-                self.lockout.succeeded(target);
+                self.lockout.succeeded(target, failed_before).await;
                 Ok(account)
             }
             None => {
-                self.lockout.failed(target);
+                self.lockout.failed(target).await;
                 tracing::info!(address = ?cx.client().address, "a sign-in failed");
                 Err(Error::new(Slug::InvalidCredentials, "E-mail and password do not belong together."))
             }

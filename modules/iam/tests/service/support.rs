@@ -92,6 +92,7 @@ impl Ground {
         let clock = Clock::real();
         let modules = Arc::new(Registry::default());
         let iam = Iam::create(IamDeps {
+            cache: fabric::cache::Cache::in_memory(1 << 20),
             set_up_token: Some(Secret::new(SET_UP_TOKEN)),
             db: database.db.clone(),
             flags: flags::Flags::new(flags::FlagFile::built_in()),

@@ -57,8 +57,11 @@ const BACKLOG: usize = 4_096;
 /// The least version of Redis: major, minor.
 const LEAST_REDIS: (u32, u32) = (6, 2);
 
-/// Counts up; the first count begins the window.
+/// Counts up; the first count begins the window. By nothing it makes no counter.
 const INCREMENT: &str = "\
+if ARGV[2] == '0' and redis.call('exists', KEYS[1]) == 0 then
+  return {0, tonumber(ARGV[1])}
+end
 local count = redis.call('incrby', KEYS[1], ARGV[2])
 local left = redis.call('pttl', KEYS[1])
 if left < 0 then
