@@ -1,9 +1,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testkit::Kernel;
+use testkit::{Kernel, within};
 
-use crate::{empty, make, opens, remains, show, until};
+use crate::{empty, make, opens, remains, show};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sandbox_whose_time_is_over_is_gone() {
@@ -17,7 +17,7 @@ async fn a_sandbox_whose_time_is_over_is_gone() {
     make(&kernel, "kept").await;
     operator.post("/api/v1/sandboxes/later/expire", json!({ "expiresInSeconds": 1 })).await.expect(200);
     for name in ["brief", "later"] {
-        until(Duration::from_secs(15), "it is deleted", async || {
+        within(Duration::from_secs(15), "it is deleted", async || {
             (show(&kernel, name).await.status == 404).then_some(())
         })
         .await;
@@ -43,7 +43,7 @@ async fn one_sandbox_that_can_not_be_ended_or_woken_keeps_no_other_waiting() {
     sqlx::raw_sql(owes).execute(&mut admin).await.unwrap();
     let body = json!({ "name": "brief", "template": "empty", "expiresInSeconds": 1 });
     kernel.operator().post("/api/v1/sandboxes", body).await.expect(201);
-    until(Duration::from_secs(20), "the one behind the two is deleted", async || {
+    within(Duration::from_secs(20), "the one behind the two is deleted", async || {
         (show(&kernel, "brief").await.status == 404).then_some(())
     })
     .await;
@@ -67,7 +67,7 @@ async fn an_idle_sandbox_sleeps_without_a_connection_and_wakes_with_the_next_req
     let mut admin = kernel.admin_sql("postgres").await;
     let sessions = "select count(*) from pg_stat_activity where datname = 'pk_nap'";
     for round in 0..3 {
-        until(Duration::from_secs(15), "it sleeps", async || {
+        within(Duration::from_secs(15), "it sleeps", async || {
             (show(&kernel, "nap").await.expect(200).body["awake"] == false).then_some(())
         })
         .await;
@@ -98,7 +98,7 @@ async fn in_a_crowd_the_longest_idle_sleep_early_and_all_answer() {
         owners.push(kernel.api().sandbox(name).register("Acme Tools").await.0);
     }
     for _ in 0..2 {
-        until(Duration::from_secs(30), "no more are awake than half of the connections", async || {
+        within(Duration::from_secs(30), "no more are awake than half of the connections", async || {
             // Used all the time, so it is not the one to sleep.
             owners[0].get("/api/v1/auth/me").await.expect(200);
             let mut awake = 0;

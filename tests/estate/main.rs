@@ -14,8 +14,6 @@ mod points;
 mod remains;
 mod verbs;
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 use testkit::{Answer, Kernel, KernelOptions};
 
@@ -36,16 +34,4 @@ async fn show(kernel: &Kernel, name: &str) -> Answer {
 /// A stranger is told to sign in: the sandbox is open.
 async fn opens(kernel: &Kernel, name: &str) {
     kernel.api().sandbox(name).get("/api/v1/auth/me").await.expect_problem(401, "unauthorized");
-}
-
-/// Asks until the answer is as wanted, for at most `limit`.
-async fn until<T>(limit: Duration, what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + limit;
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(Instant::now() < give_up, "{what}: not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }

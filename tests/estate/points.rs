@@ -86,7 +86,7 @@ async fn a_sandbox_goes_back_to_a_snapshot_with_data_and_clock_and_nobody_is_sig
     operator.delete("/api/v1/sandboxes/second").await.expect(204);
     operator.delete(&at("")).await.expect(204);
     crate::remains::nothing_of(&kernel, "acme").await;
-    crate::until(std::time::Duration::from_secs(5), "the snapshots' databases are gone", async || {
+    testkit::within(std::time::Duration::from_secs(5), "the snapshots' databases are gone", async || {
         (snapshot_databases(&kernel).await == 0).then_some(())
     })
     .await;

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{Answer, Kernel, KernelOptions};
+use testkit::{Answer, Kernel, KernelOptions, within};
 
-use crate::{empty, make, opens, show, until};
+use crate::{empty, make, opens, show};
 
 /// The answer, if it refuses this field.
 #[track_caller]
@@ -199,7 +199,7 @@ async fn state(kernel: &Kernel, name: &str) -> String {
 async fn a_caller_who_goes_away_leaves_no_half_of_a_sandbox() {
     let kernel = Kernel::start(empty()).await;
     let settles = async |name: &str, states: &[&str]| {
-        until(Duration::from_secs(20), "the sandbox comes to rest", async || {
+        within(Duration::from_secs(20), "the sandbox comes to rest", async || {
             let state = state(&kernel, name).await;
             states.contains(&&*state).then_some(state)
         })

@@ -1,22 +1,11 @@
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use serde_json::{Value, json};
-use testkit::{Api, Kernel, KernelOptions};
+use testkit::{Api, Kernel, KernelOptions, until};
 
 use crate::ofrep;
 
 const FLAG: &str = "greeting: { variations: { hi: hi, ho: ho }, defaultRule: { variation: WHICH } }";
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(20);
-    while !holds().await {
-        assert!(Instant::now() < give_up, "{what}: it never came to that");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 async fn greeting(api: &Api) -> Value {
     ofrep(api, "greeting", json!({ "targetingKey": "ada" })).await.body["value"].clone()

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
-use testkit::{Api, DEMO_OWNER, DEMO_PASSWORD};
+use testkit::{Api, DEMO_OWNER, DEMO_PASSWORD, until};
 
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 pub async fn install_crm(stage: &Stage, api: &Api) {
     let modules = api.get("/api/v1/modules").await.expect(200);

@@ -1,6 +1,7 @@
 use serde_json::json;
+use testkit::until;
 
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 /// What goes out: messages, events that a module tells, calls to others, feature flags.
 pub async fn play(stage: &Stage) {

@@ -1,7 +1,7 @@
 use serde_json::json;
-use testkit::{DEMO_ADMIN, DEMO_MEMBER, DEMO_PASSWORD};
+use testkit::{DEMO_ADMIN, DEMO_MEMBER, DEMO_PASSWORD, until};
 
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 const PASSWORD: &str = "tandem-gravel-42-owl";
 

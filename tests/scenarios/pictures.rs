@@ -1,6 +1,7 @@
 use serde_json::json;
+use testkit::until;
 
-use crate::stage::{Stage, until};
+use crate::stage::Stage;
 
 /// The smallest picture there is: one red pixel.
 const PIXEL: &[u8] = &[

@@ -112,15 +112,3 @@ async fn start(launch: Launch) -> Binary {
     let starting = move || launch.start(env!("CARGO_BIN_EXE_platform-kernel"));
     tokio::task::spawn_blocking(starting).await.unwrap()
 }
-
-/// Asks until there is an answer, for at most half a minute.
-pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        assert!(Instant::now() < give_up, "{what}: not in half a minute");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}

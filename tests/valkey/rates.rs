@@ -1,9 +1,9 @@
 //! What two replicas count together: the rate of a tenant's plan, and wrong passwords.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
-use testkit::{Answer, Api, DEMO_MEMBER, DEMO_OWNER, Valkey};
+use testkit::{Answer, Api, DEMO_MEMBER, DEMO_OWNER, Valkey, within};
 
 use super::replicas::Replicas;
 
@@ -40,11 +40,8 @@ async fn let_through(apis: &[&Api]) -> u64 {
 }
 
 async fn knows_the_plan(api: &Api) {
-    let begun = Instant::now();
-    while told(&api.get(PATH).await, "ratelimit-limit") != BURST {
-        assert!(begun.elapsed() < Duration::from_secs(5), "the plan's change is never learnt");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let knows = async || told(&api.get(PATH).await, "ratelimit-limit") == BURST;
+    within(Duration::from_secs(5), "the plan's change is learnt", knows).await;
 }
 
 /// Five wrong passwords close an account to an address, wherever they were tried.
@@ -88,16 +85,12 @@ async fn a_tenant_asks_all_replicas_together_for_what_its_plan_allows() {
     valkey.kill();
     let answers = [owner.get(PATH).await, owner_there.get(PATH).await];
     assert!(answers.iter().all(|answer| answer.status == 200), "a lost cache refuses nobody: {answers:?}");
-    let begun = Instant::now();
-    loop {
+    within(Duration::from_secs(5), "what could not be shared is counted", async || {
         owner.get(PATH).await.expect(200);
         let metrics = operator.get("/metrics").await.expect(200).text;
         let line = metrics.lines().find(|line| line.starts_with("rate_window_unshared_total "));
-        if !line.expect("the metric").ends_with(" 0") {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(5), "what could not be shared is not counted");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        !line.expect("the metric").ends_with(" 0")
+    })
+    .await;
     replicas.close().await;
 }

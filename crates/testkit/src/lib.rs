@@ -17,6 +17,7 @@ mod postgres;
 mod recording;
 mod rpc;
 mod valkey;
+mod waiting;
 
 pub use api::{Answer, Api};
 pub use binary::{Binary, Launch};
@@ -27,6 +28,7 @@ pub use postgres::{Postgres, SandboxDatabase};
 pub use recording::{MASKED, Recording};
 pub use rpc::method;
 pub use valkey::{Valkey, shared_redis, shared_valkey};
+pub use waiting::{Wanted, until, within};
 
 /// The demo's password.
 pub const DEMO_PASSWORD: &str = "Sandbox2026!";

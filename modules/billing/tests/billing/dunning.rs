@@ -1,9 +1,9 @@
 //! What becomes of a tenant whose payment is missing, and of one that pays after all.
 
 use serde_json::json;
-use testkit::Kernel;
+use testkit::{Kernel, until};
 
-use crate::support::{advance, register, until};
+use crate::support::{advance, register};
 
 const DAY: i64 = 24;
 

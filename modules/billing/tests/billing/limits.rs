@@ -1,9 +1,9 @@
 //! What a plan allows, and who has the last word on it.
 
 use serde_json::{Value, json};
-use testkit::{Answer, Kernel};
+use testkit::{Answer, Kernel, until};
 
-use crate::support::{DEMO_PASSWORD, Tenant, advance, give, plan, register, run, until};
+use crate::support::{DEMO_PASSWORD, Tenant, advance, give, plan, register, run};
 
 const SANDBOX_CORP: &str = "00000000-0000-7000-0000-000000000001";
 

@@ -2,10 +2,10 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::Kernel;
+use testkit::{Kernel, until};
 use uuid::Uuid;
 
-use crate::support::{DEMO_PASSWORD, Tenant, advance, give, plan, register, until};
+use crate::support::{DEMO_PASSWORD, Tenant, advance, give, plan, register};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plans_are_made_by_the_platform_and_chosen_by_tenants() {

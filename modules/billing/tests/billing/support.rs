@@ -1,5 +1,3 @@
-use std::time::{Duration, Instant};
-
 use kernel::ClockSetting;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -108,15 +106,6 @@ pub async fn advance(kernel: &Kernel, hours: i64) {
         sqlx::query_scalar(forward).bind(hours * 3_600_000_000).fetch_one(&mut sql).await.unwrap();
     let setting = ClockSetting { offset_micros, frozen_at: None };
     kernel.cell("default").await.clock().adjust(setting);
-}
-
-/// Waits until it is so.
-pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(60);
-    while !so().await {
-        assert!(Instant::now() < give_up, "it never came about: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 pub async fn run(sql: &mut PgConnection, statement: &str, tenant: Uuid) {

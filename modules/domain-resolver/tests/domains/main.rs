@@ -4,14 +4,14 @@
 
 mod names;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use kernel::ClockSetting;
 use names::NameServer;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use testkit::{Api, Kernel, KernelOptions};
+use testkit::{Api, Kernel, KernelOptions, until};
 
 const DOMAINS: &str = "/api/v1/domains";
 const PASSWORD: &str = "correct horse battery";
@@ -100,14 +100,6 @@ impl Place {
 
 fn at(domain: &Value) -> String {
     format!("{DOMAINS}/{}", domain["id"].as_str().unwrap())
-}
-
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(20);
-    while !so().await {
-        assert!(Instant::now() < give_up, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,9 @@ mod support;
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use support::{CALL, DLQ, PROVIDERS, Place, until};
+use testkit::until;
+
+use support::{CALL, DLQ, PROVIDERS, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_out() {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -182,17 +182,5 @@ impl Place {
             .fetch_all(&mut self.sql)
             .await
             .unwrap()
-    }
-}
-
-/// Asks again until it is so.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let give_up = Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Some(found) = ask().await {
-            return found;
-        }
-        assert!(Instant::now() < give_up, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,7 +1,8 @@
 use serde_json::json;
+use testkit::until;
 use uuid::Uuid;
 
-use crate::support::{Stage, until};
+use crate::support::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_confirmed_in_part_returns_the_rest() {

@@ -1,14 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use kernel::{
-    Actor, Caller, ClockSetting, Ctx, IdempotencyKey, Permissions, SessionId, TenantId, Timestamp, UserId,
-};
+use kernel::{Actor, Caller, ClockSetting, Ctx, IdempotencyKey, Permissions, SessionId, TenantId, UserId};
 use money::Money;
 use reqwest::Method;
 use sandbox::Cell;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use testkit::{Answer, Api, Kernel};
+use testkit::{Answer, Api, Kernel, until};
 use uuid::Uuid;
 
 /// A kernel with a tenant whose Owner has a wallet and a verified address.
@@ -157,13 +155,4 @@ pub async fn verify(sql: &mut PgConnection, email: &str) {
         .await
         .unwrap();
     assert_eq!(done.rows_affected(), 1);
-}
-
-/// Asks until it is so.
-pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let give_up = Timestamp::real().plus(Duration::from_secs(30));
-    while !so().await {
-        assert!(Timestamp::real() < give_up, "waited for 30 seconds: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
