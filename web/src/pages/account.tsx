@@ -1,6 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { Problem, api } from "../api/client";
+import { api } from "../api/client";
 import { usePaged } from "../api/paged";
 import type { components } from "../api/schema";
 import { signOut, useSession } from "../api/session";
@@ -8,8 +8,9 @@ import { t } from "../text";
 import { Badge, Empty, PageHead, Pairs, Panel, When } from "../ui/bits";
 import { Button } from "../ui/button";
 import { TextField } from "../ui/field";
+import { useWork } from "../ui/form";
 import { List } from "../ui/list";
-import { ProblemNote } from "../ui/problem";
+import { Refusal } from "../ui/problem";
 import { tell, tellProblem } from "../ui/toast";
 import { PersonOnly } from "./operator-only";
 
@@ -115,19 +116,14 @@ export function browser(agent: string | null | undefined): string {
 
 function Password() {
   const [texts, setTexts] = useState({ currentPassword: "", newPassword: "" });
-  const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
-  const fault = (field: string) => (state.error instanceof Problem ? state.error.of(field) : undefined);
-  const submit = async (event: FormEvent) => {
+  const work = useWork();
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setState({ busy: true, error: null });
-    try {
+    void work.run(async () => {
       await api.post("/api/v1/auth/change-password", { body: texts });
       setTexts({ currentPassword: "", newPassword: "" });
-      setState({ busy: false, error: null });
       tell(t.account.changed, t.account.changedHint);
-    } catch (error) {
-      setState({ busy: false, error });
-    }
+    });
   };
   return (
     <Panel title={t.account.password}>
@@ -138,7 +134,7 @@ function Password() {
           autoComplete="current-password"
           value={texts.currentPassword}
           onChange={(event) => setTexts({ ...texts, currentPassword: event.target.value })}
-          fault={fault("/currentPassword")}
+          fault={work.fault("/currentPassword")}
         />
         <TextField
           label={t.account.newPassword}
@@ -147,11 +143,11 @@ function Password() {
           hint={t.account.passwordRule}
           value={texts.newPassword}
           onChange={(event) => setTexts({ ...texts, newPassword: event.target.value })}
-          fault={fault("/newPassword")}
+          fault={work.fault("/newPassword")}
         />
-        {state.error !== null && <ProblemNote error={state.error} />}
+        <Refusal of={work} />
         <div>
-          <Button type="submit" kind="primary" busy={state.busy} disabled={!texts.currentPassword || !texts.newPassword}>
+          <Button type="submit" kind="primary" busy={work.busy} disabled={!texts.currentPassword || !texts.newPassword}>
             {t.account.change}
           </Button>
         </div>

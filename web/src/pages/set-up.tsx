@@ -1,11 +1,11 @@
 import { type FormEvent, useState } from "react";
 import { useNavigate } from "@tanstack/react-router";
-import { Problem } from "../api/problem";
 import { setUp } from "../api/session";
 import { t } from "../text";
 import { Button } from "../ui/button";
 import { TextField } from "../ui/field";
-import { ProblemNote } from "../ui/problem";
+import { useWork } from "../ui/form";
+import { Refusal } from "../ui/problem";
 import { Door } from "./sign-in";
 
 /** The path of the link that a new, empty platform prints into its log. */
@@ -17,36 +17,31 @@ export function SetUp() {
   // Read once: the address is cleared of it when it has been used.
   const [token] = useState(() => new URLSearchParams(location.hash.slice(1)).get("token") ?? "");
   const [texts, setTexts] = useState({ name: "", email: "", password: "" });
-  const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
-  const fault = (field: string) => (state.error instanceof Problem ? state.error.of(field) : undefined);
-  const submit = async (event: FormEvent) => {
+  const work = useWork();
+  const submit = (event: FormEvent) => {
     event.preventDefault();
-    setState({ busy: true, error: null });
-    try {
+    void work.run(async () => {
       await setUp({ ...texts, token });
       await navigate({ to: "/", replace: true });
-    } catch (error) {
-      setState({ busy: false, error });
-    }
+    });
   };
   const field = (name: keyof typeof texts) => ({
     name,
     required: true,
     label: t.setUp[name],
     value: texts[name],
-    fault: fault(`/${name}`),
+    fault: work.fault(`/${name}`),
     onChange: (event: { target: { value: string } }) => setTexts((now) => ({ ...now, [name]: event.target.value })),
   });
-  const isNamed = ["/name", "/email", "/password"].some(fault);
   return (
     <Door title={t.setUp.title}>
       <p className="muted">{t.setUp.about}</p>
       {token ? (
-        <form className="stack" onSubmit={(event) => void submit(event)}>
+        <form className="stack" onSubmit={submit}>
           <TextField {...field("name")} autoComplete="name" />
           <TextField {...field("email")} type="email" autoComplete="username" />
           <TextField {...field("password")} type="password" autoComplete="new-password" hint={t.setUp.passwordHint} />
-          <Button type="submit" kind="primary" busy={state.busy} disabled={!texts.name || !texts.email || !texts.password}>
+          <Button type="submit" kind="primary" busy={work.busy} disabled={!texts.name || !texts.email || !texts.password}>
             {t.setUp.enter}
           </Button>
         </form>
@@ -55,7 +50,7 @@ export function SetUp() {
           <span>{t.setUp.noToken}</span>
         </div>
       )}
-      {state.error !== null && !isNamed && <ProblemNote error={state.error} />}
+      <Refusal of={work} />
     </Door>
   );
 }

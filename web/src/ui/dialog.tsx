@@ -1,11 +1,11 @@
 import { Dialog as Base } from "@base-ui/react/dialog";
 import { X } from "lucide-react";
 import { type FormEvent, type ReactNode, useState } from "react";
-import { Problem } from "../api/problem";
 import { t } from "../text";
 import { Button } from "./button";
 import { TextField } from "./field";
-import { ProblemNote } from "./problem";
+import { useWork } from "./form";
+import { Refusal } from "./problem";
 import { Popup } from "./layer";
 
 interface Shown {
@@ -78,44 +78,29 @@ export function FormDialog<T>({
   ready?: boolean;
   danger?: boolean;
 }) {
-  const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
-  const problem = state.error instanceof Problem ? state.error : null;
-  const told = new Set<string>();
-  const fault = (field: string) => {
-    told.add(field);
-    return problem?.of(field);
-  };
+  const work = useWork();
   const run = async (event: FormEvent) => {
     event.preventDefault();
-    if (!ready || state.busy) return;
-    setState({ busy: true, error: null });
-    try {
-      const answer = await submit();
-      setState({ busy: false, error: null });
-      onDone?.(answer);
-      if (!stays) shown.onClose();
-    } catch (error) {
-      setState({ busy: false, error });
-    }
+    if (!ready) return;
+    const done = await work.run(async () => onDone?.(await submit()));
+    if (done && !stays) shown.onClose();
   };
   const close = () => {
-    if (state.busy) return;
-    setState({ busy: false, error: null });
+    if (work.busy) return;
+    work.forget();
     shown.onClose();
   };
-  const inner = typeof children === "function" ? children(fault) : children;
-  // What stands at its field is not said again.
-  const saidAll = problem !== null && problem.errors.length > 0 && problem.errors.every((one) => told.has(one.field));
+  const inner = typeof children === "function" ? children(work.fault) : children;
   return (
     <Dialog {...shown} onClose={close}>
       <form className="stack" onSubmit={run} noValidate>
         {inner}
-        {state.error !== null && !saidAll && <ProblemNote error={state.error} />}
+        <Refusal of={work} />
         <div className="actions">
-          <Button onClick={close} disabled={state.busy}>
+          <Button onClick={close} disabled={work.busy}>
             {t.ui.cancel}
           </Button>
-          <Button type="submit" kind={danger ? "danger" : "primary"} busy={state.busy} disabled={!ready}>
+          <Button type="submit" kind={danger ? "danger" : "primary"} busy={work.busy} disabled={!ready}>
             {action}
           </Button>
         </div>

@@ -2,6 +2,13 @@ import { Problem, Unreachable } from "../api/client";
 import { t } from "../text";
 import { Button, ButtonLink } from "./button";
 import { Copy } from "./copy";
+import type { Work } from "./form";
+
+/** What was refused of a form, unless it stands at the fields. */
+export function Refusal({ of }: { of: Work }) {
+  const error = of.refusal();
+  return error === null ? null : <ProblemNote error={error} />;
+}
 
 /** A refusal as the kernel tells it: what happened, which field, and the trace to look up. */
 export function ProblemNote({ error, retry }: { error: unknown; retry?: () => void }) {

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { RotateCcw, Trash2 } from "lucide-react";
 import { type FormEvent, useState } from "react";
-import { Problem, api } from "../../api/client";
+import { api } from "../../api/client";
 import { useMay } from "../../api/session";
 import { t } from "../../text";
 import { words } from "../../text/format";
@@ -12,7 +12,8 @@ import { Button } from "../../ui/button";
 import { Id } from "../../ui/copy";
 import { Drawer, FormDialog } from "../../ui/dialog";
 import { SelectField, TextArea, TextField } from "../../ui/field";
-import { ProblemNote } from "../../ui/problem";
+import { useWork } from "../../ui/form";
+import { ProblemNote, Refusal } from "../../ui/problem";
 import { tell, tellProblem } from "../../ui/toast";
 import { Changes } from "../changes";
 import { type ModelSchema, type Property, type Row, keyOfRelation, kindOf, textOf, titleOf, valueOf } from "./model";
@@ -74,17 +75,15 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
   const fields = Object.entries(shape.properties).filter(([, property]) => !property.readOnly);
   const first = Object.fromEntries(fields.map(([name, property]) => [name, textOf(property, row?.[name])]));
   const [texts, setTexts] = useState<Record<string, string>>(first);
-  const [state, setState] = useState<{ busy: boolean; error: unknown }>({ busy: false, error: null });
+  const work = useWork();
   const [removing, setRemoving] = useState(false);
   const changed = fields.filter(([name]) => texts[name] !== first[name]);
   const gone = Boolean(row?.deleted_at);
-  const fault = (name: string) => (state.error instanceof Problem ? state.error.of(`/${name}`) : undefined);
   const path = { module, model, id: String(row?.id ?? "") };
 
-  const save = async (event: FormEvent) => {
+  const save = (event: FormEvent) => {
     event.preventDefault();
-    setState({ busy: true, error: null });
-    try {
+    void work.run(async () => {
       const body: Record<string, unknown> = {};
       for (const [name, property] of changed) body[name] = valueOf(property, texts[name] ?? "");
       if (row) {
@@ -95,11 +94,8 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
         tell(t.data.made(t.data.oneOf(model)));
         onClose();
       }
-      setState({ busy: false, error: null });
       onChanged();
-    } catch (error) {
-      setState({ busy: false, error });
-    }
+    });
   };
   const restore = async () => {
     try {
@@ -140,7 +136,7 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
                 known={row?.[relation[0]] as Row | null | undefined}
                 value={texts[name] ?? ""}
                 disabled={locked}
-                fault={fault(name)}
+                fault={work.fault(`/${name}`)}
                 onChange={(text) => setTexts((now) => ({ ...now, [name]: text }))}
               />
             );
@@ -153,13 +149,13 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
             text={texts[name] ?? ""}
             required={shape.required.includes(name)}
             disabled={locked}
-            fault={fault(name)}
+            fault={work.fault(`/${name}`)}
             onChange={(text) => setTexts((now) => ({ ...now, [name]: text }))}
           />
           );
         })}
       </div>
-      {state.error !== null && <ProblemNote error={state.error} />}
+      <Refusal of={work} />
       {!locked && (
         <div className="row-apart">
           <span>
@@ -170,7 +166,7 @@ function Form({ module, model, shape, row, onClose, onChanged }: Props & { row: 
               </Button>
             )}
           </span>
-          <Button type="submit" kind="primary" busy={state.busy} disabled={changed.length === 0}>
+          <Button type="submit" kind="primary" busy={work.busy} disabled={changed.length === 0}>
             {row ? t.data.save(changed.length) : t.data.create}
           </Button>
         </div>
