@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 const SINGLES_PER_SECOND: u64 = 500;
 const SECONDS: u64 = 8;
+/// For so long before, unmeasured: connections are opened, and statements planned, when they are first needed.
+const WARM_UP: u64 = 2;
 const BATCH: usize = 500;
 const BATCHES: usize = 120;
 const WRITERS: usize = 4;
@@ -125,10 +127,10 @@ impl Bench {
     }
 
     /// Each event in its own transaction, so many a second.
-    async fn singles(self: &Arc<Self>) -> usize {
+    async fn singles(self: &Arc<Self>, seconds: u64) -> usize {
         let mut beat = tokio::time::interval(Duration::from_micros(1_000_000 / SINGLES_PER_SECOND));
         let mut running = tokio::task::JoinSet::new();
-        let count = (SINGLES_PER_SECOND * SECONDS) as usize;
+        let count = (SINGLES_PER_SECOND * seconds) as usize;
         for n in 0..count {
             beat.tick().await;
             let me = Arc::clone(self);
@@ -153,17 +155,16 @@ impl Bench {
     }
 
     async fn measure(self: &Arc<Self>, what: &str, heard: &Ears) {
-        // The first event opens connections and prepares statements.
-        self.publish(0, 1).await;
-        heard.until(1).await;
+        let warm = self.singles(WARM_UP).await;
+        heard.until(warm).await;
         heard.took.lock().unwrap().clear();
-        let singles = self.singles().await;
-        heard.until(1 + singles).await;
+        let singles = warm + self.singles(SECONDS).await;
+        heard.until(singles).await;
         println!("{what}: {SINGLES_PER_SECOND} events a second, published to heard: {}", heard.times());
         let began = Instant::now();
         let batched = self.batches().await;
         let published = batched as f64 / began.elapsed().as_secs_f64();
-        heard.until(1 + singles + batched).await;
+        heard.until(singles + batched).await;
         let through = batched as f64 / began.elapsed().as_secs_f64();
         println!(
             "{what}: batches of {BATCH}, {WRITERS} writers: {published:.0}/s published, {through:.0}/s published and \
