@@ -36,7 +36,7 @@ pub trait Store: Send + Sync + 'static {
     async fn increment(&self, key: &str, by: u64, window: Duration) -> Result<Counted>;
     /// Tells those who listen now.
     async fn publish(&self, topic: &str, message: Bytes) -> Result<()>;
-    /// Listens from now on.
+    /// Listens from now on. In a cluster what was said a moment before may be heard, too.
     async fn subscribe(&self, topic: &str) -> Result<broadcast::Receiver<Heard>>;
 }
 
@@ -132,7 +132,7 @@ impl Cache {
         self.store.publish(&self.under(topic), message.into()).await
     }
 
-    /// Listens to `topic` in this part from now on.
+    /// Listens to `topic` in this part from now on. In a cluster what was said a moment before may be heard, too.
     ///
     /// # Errors
     /// What the server says.
