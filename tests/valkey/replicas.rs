@@ -50,9 +50,14 @@ impl Replicas {
 /// How long it takes until `path` is answered with this status, at most [`SOON`]; the caller never pauses, so that what is
 /// remembered of them is always fresh.
 async fn until(api: &Api, path: &str, status: u16) -> Duration {
+    until_as(api, path, &[], status).await
+}
+
+/// The same, for who shows these headers.
+async fn until_as(api: &Api, path: &str, headers: &[(&str, &str)], status: u16) -> Duration {
     let begun = Instant::now();
     loop {
-        let answer = api.get(path).await;
+        let answer = api.send(Method::GET, path, None, headers).await;
         if answer.status == status {
             return begun.elapsed();
         }
@@ -110,13 +115,7 @@ async fn the_operator_is_one(replicas: &Replicas) {
     let opened = there.get(&format!("/open{link}")).await.expect(303);
     let cookie = opened.headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let headers = [("cookie", cookie.as_str()), ("origin", "http://localhost:8080")];
-    let until = async |api: &Api, status: u16| {
-        let begun = Instant::now();
-        while api.send(Method::GET, PATH, None, &headers).await.status != status {
-            assert!(begun.elapsed() < SOON, "the operator's session is not yet answered {status}");
-        }
-        begun.elapsed()
-    };
+    let until = async |api: &Api, status: u16| until_as(api, PATH, &headers, status).await;
     until(&there, 200).await;
     println!("the operator's session is known to the other replica after {:?}", until(&here, 200).await);
     let out = "/api/v1/operator/sign-out";

@@ -46,12 +46,12 @@ impl Installation {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(refused(error)),
         };
-        let bytes = match (self.is_given, kept) {
-            (false, Some(kept)) => return Ok(kept),
-            (false, None) => Control::cx().random::<32>(),
-            (true, _) => self.key.derive(&["operator"]),
+        let text = |bytes: [u8; 32]| format!("ok_{}", URL_SAFE_NO_PAD.encode(bytes));
+        let given = self.is_given.then(|| text(self.key.derive(&["operator"])));
+        let key = match (given, kept) {
+            (given, Some(kept)) if given.as_ref().is_none_or(|given| *given == kept) => return Ok(kept),
+            (given, _) => given.unwrap_or_else(|| text(Control::cx().random::<32>())),
         };
-        let key = format!("ok_{}", URL_SAFE_NO_PAD.encode(bytes));
         // Whoever reads sees the old one or the new one.
         fs::rename(beside(path, key.as_bytes()).map_err(refused)?, path).map_err(refused)?;
         Ok(key)

@@ -89,7 +89,6 @@ impl Estate {
         let _verb = self.verbs.acquire().await.map_err(Error::internal)?;
         let request = self.control.begin(cx).await?;
         // What is refused closes nothing.
-        self.control.find(name).await?;
         self.control.admit_snapshot(name.as_str(), &label).await?;
         let turn = self.turn_alone(name).await?;
         let owner = Logins::new(name, self.sandbox_key(&turn.row)).options(

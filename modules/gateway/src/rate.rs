@@ -99,7 +99,7 @@ impl Buckets {
 }
 
 /// Too many.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Over {
     pub allowance: Allowance,
     /// When there is room for one again.

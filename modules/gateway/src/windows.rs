@@ -165,10 +165,15 @@ impl State {
         }
         let same_slots = self.limit.map(|old| old.length) == limit.map(|new| new.length);
         self.limit = limit;
-        let Some(limit) = limit.filter(|_| !same_slots) else { return };
-        let own = self.counts.map(|counts| counts.own);
-        self.turn(limit, now);
-        self.counts = own.map(|own| Counts { own, ..Counts::default() });
+        match limit {
+            None => self.counts = Default::default(),
+            Some(_) if same_slots => {}
+            Some(limit) => {
+                let own = self.counts.map(|counts| counts.own);
+                self.turn(limit, now);
+                self.counts = own.map(|own| Counts { own, ..Counts::default() });
+            }
+        }
     }
 
     /// Whether somebody must see to it that the others are told, or that the plan is known.
@@ -284,17 +289,14 @@ impl Windows {
         let window = core.windows.open.get_with(tenant, || Arc::new(Window::new()));
         let (taken, share) = {
             let mut state = window.state();
-            let taken = state.limit.is_some().then(|| {
-                let class = class();
-                let taken = state.take(class, since_epoch());
-                if state.is_urgent(class) {
-                    window.hurry.notify_one();
-                }
-                taken
-            });
+            let class = state.limit.is_some().then(class);
+            let taken = class.and_then(|class| state.take(class, since_epoch()));
+            if class.is_some_and(|class| state.is_urgent(class)) {
+                window.hurry.notify_one();
+            }
             let share = state.needs_sharing();
             state.sharing |= share;
-            (taken.flatten(), share)
+            (taken, share)
         };
         if share {
             tokio::spawn(share_counts(Arc::clone(core), tenant, window));
@@ -329,6 +331,7 @@ async fn share_counts(core: Arc<Core>, tenant: TenantId, window: Arc<Window>) {
             state.learn(limit, since_epoch());
         }
         let Some(word) = window.word() else { return };
+        let mut was_heard = true;
         for class in Class::ALL.into_iter().filter(|class| word.counts[*class as usize] > 0) {
             match core.windows.tell(tenant, class, &word).await {
                 Ok((all, before)) => window.hear(&word, class, all, before),
@@ -336,12 +339,14 @@ async fn share_counts(core: Arc<Core>, tenant: TenantId, window: Arc<Window>) {
                     tracing::debug!(%tenant, ?error, "requests are counted by this replica alone");
                     core.metrics.count_unshared();
                     window.take_back(&word, class);
+                    was_heard = false;
                 }
             }
         }
         tokio::select! {
             () = tokio::time::sleep(BEAT) => {}
-            () = window.hurry.notified() => {}
+            // What nobody hears has no hurry: it would be said again at every request.
+            () = window.hurry.notified(), if was_heard => {}
         }
     }
 }

@@ -1,12 +1,7 @@
 use std::ops::ControlFlow;
 
-use kernel::{Error, Slug};
-
-use super::{Step, admit};
-use crate::{
-    rate::Over,
-    visit::{Arrival, Response},
-};
+use super::{Step, admit_within};
+use crate::visit::{Arrival, Response};
 
 /// Takes one out of the bucket of the client's address.
 #[derive(Clone, Copy)]
@@ -19,11 +14,7 @@ impl Step for LocalBucket {
             return ControlFlow::Continue(());
         };
         let taken = buckets.take(address, visit.arrived);
-        let (Ok(allowance) | Err(Over { allowance, .. })) = &taken;
-        visit.of_address.get_or_init(|| *allowance);
-        admit(taken.map(drop).map_err(|Over { wait, .. }| {
-            Error::new(Slug::RateLimited, "Too many requests from your address.").retry_after(wait)
-        }))
+        admit_within(taken, &visit.of_address, |_| "Too many requests from your address.".to_owned())
     }
 }
 

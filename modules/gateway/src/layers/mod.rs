@@ -56,15 +56,16 @@ use std::{
     convert::Infallible,
     ops::ControlFlow,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
-use kernel::Result;
+use kernel::{Error, Result, Slug};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt as _};
 
 use crate::{
     problem::refuse,
+    rate::{Allowance, Over},
     visit::{Arrival, Response, Visit},
 };
 
@@ -118,6 +119,19 @@ pub(crate) fn admit(checked: Result<()>) -> ControlFlow<Response> {
         Ok(()) => ControlFlow::Continue(()),
         Err(error) => ControlFlow::Break(refuse(error)),
     }
+}
+
+/// Notes what is left of a rate, and lets a request on, or refuses it in these words.
+fn admit_within(
+    taken: std::result::Result<Allowance, Over>,
+    noted: &OnceLock<Allowance>,
+    words: impl FnOnce(u64) -> String,
+) -> ControlFlow<Response> {
+    let (Ok(allowance) | Err(Over { allowance, .. })) = taken;
+    noted.get_or_init(|| allowance);
+    admit(taken.map(drop).map_err(|Over { allowance, wait }| {
+        Error::new(Slug::RateLimited, words(allowance.limit)).retry_after(wait)
+    }))
 }
 
 /// Steps one after the other, in one future: a future for each, nested twenty deep, took a fifth of a request's time.

@@ -1,11 +1,8 @@
 use std::ops::ControlFlow;
 
-use kernel::{Error, Slug};
-
-use super::{Step, admit};
+use super::{Step, admit_within};
 use crate::{
     credentials::Known,
-    rate::Over,
     visit::{Arrival, Response},
     windows::{Class, Windows},
 };
@@ -24,15 +21,11 @@ impl Step for TenantWindow {
         let Some(taken) = Windows::take(&visit.core, tenant, || class_of(known)) else {
             return ControlFlow::Continue(());
         };
-        let (Ok(allowance) | Err(Over { allowance, .. })) = &taken;
-        visit.of_tenant.get_or_init(|| *allowance);
-        admit(taken.map(drop).map_err(|Over { allowance, wait }| {
-            let text = format!(
-                "Too many requests of your tenant: its plan takes {} at once, and more as time goes on.",
-                allowance.limit
-            );
-            Error::new(Slug::RateLimited, text).retry_after(wait)
-        }))
+        admit_within(taken, &visit.of_tenant, |limit| {
+            format!(
+                "Too many requests of your tenant: its plan takes {limit} at once, and more as time goes on."
+            )
+        })
     }
 }
 

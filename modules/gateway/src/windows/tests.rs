@@ -93,6 +93,12 @@ fn another_plan_counts_on_and_none_limits_nothing() {
     assert_eq!(state.take(Class::Members, at(0.2)).unwrap().unwrap().remaining, 58);
     state.learn(None, at(0.3));
     assert!(state.take(Class::Members, at(0.3)).is_none());
+    state.learn(Some(PLAN), at(7.0));
+    assert_eq!(
+        state.take(Class::Members, at(7.0)).unwrap().unwrap().remaining,
+        99,
+        "nothing is left of before"
+    );
 }
 
 /// Asks until `enough` were refused in a row at this replica.
